@@ -14,8 +14,8 @@ Frames = npt.NDArray[np.uint8]
 
 @functools.cache
 def _codes(pixel_bits: int) -> npt.NDArray[np.uint8]:
-    """Pixel 0 ... 255 to code 0 ... 2**pixel_bits - 1, rounding half up (DATAPATH.md)."""
-    return ((np.arange(256) * (2**pixel_bits - 1) + 127) // 255).astype(np.uint8)
+    """Pixel 0 ... 255 to code 0 ... 2**pixel_bits - 1, to the nearest (DATAPATH.md)."""
+    return np.asarray((np.arange(256) * (2**pixel_bits - 1) + 127) // 255, np.uint8)
 
 
 def frames_of(line: npt.NDArray[np.uint8], pixel_bits: int, columns_per_frame: int) -> Frames:

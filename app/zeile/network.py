@@ -20,7 +20,15 @@ from zeile.errors import BadManifest
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 
-DIVISORS = {2: (10923, 15), 3: (4681, 15), 4: (2185, 15), 5: (1057, 15), 6: (520, 15), 7: (258, 15), 8: (257, 16)}
+DIVISORS = {
+    2: (10923, 15),
+    3: (4681, 15),
+    4: (2185, 15),
+    5: (1057, 15),
+    6: (520, 15),
+    7: (258, 15),
+    8: (257, 16),
+}
 """A: (m, q) with (n * m + 2**(q - 1)) >> q, division by 2**A - 1 rounding half up."""
 
 
@@ -48,7 +56,7 @@ class Codes:
     @property
     def largest(self) -> int:
         """Largest magnitude of a code."""
-        return 2 ** (self.bits - 1) if self.signed else 2**self.bits - 1
+        return int(2 ** (self.bits - 1) if self.signed else 2**self.bits - 1)
 
 
 def largest_weight(bits: int) -> int:
@@ -71,7 +79,11 @@ class Conv2d:
 
     def shapes(self, codes: Codes) -> dict[str, tuple[int, ...]]:
         n = self.channels
-        shapes: dict[str, tuple[int, ...]] = {"weight": (n, 3, 3, codes.channels), "bias": (n,), "multiplier": (n,)}
+        shapes: dict[str, tuple[int, ...]] = {
+            "weight": (n, 3, 3, codes.channels),
+            "bias": (n,),
+            "multiplier": (n,),
+        }
         return shapes if self.skip is None else shapes | {"gain": (n,)}
 
     def macs(self, codes: Codes) -> int:
@@ -142,7 +154,13 @@ class Dense:
 
 
 Layer = Conv2d | MaxPool | Lstm | Dense
-_KINDS: dict[str, type[Layer]] = {"conv2d": Conv2d, "maxpool": MaxPool, "lstm": Lstm, "bilstm": Lstm, "dense": Dense}
+_KINDS: dict[str, type[Layer]] = {
+    "conv2d": Conv2d,
+    "maxpool": MaxPool,
+    "lstm": Lstm,
+    "bilstm": Lstm,
+    "dense": Dense,
+}
 _DTYPES = {
     "weight": np.int8,
     "bias": np.int32,
@@ -299,9 +317,7 @@ class Network:
         for name, shape in layer.shapes(self.codes[index]).items():
             tensor, where = self.tensor(index, name), f"weights {index}.{name}"
             if tensor.dtype != _DTYPES[name] or tensor.shape != shape:
-                raise BadManifest(
-                    f"{where}: is {tensor.dtype} {tensor.shape}, needs {np.dtype(_DTYPES[name])} {shape}"
-                )
+                raise BadManifest(f"{where}: is {tensor.dtype} {tensor.shape}, needs {np.dtype(_DTYPES[name])} {shape}")
         if isinstance(layer, MaxPool):
             return 0
         weight = self.tensor(index, "weight").astype(np.int64)
@@ -343,7 +359,7 @@ def activation_tables(out_bits: int, cell_bits: int) -> dict[str, npt.NDArray[An
     half, top = 2 ** (out_bits - 1), largest_weight(out_bits)
 
     def tanh(value: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
-        return np.clip(np.floor(half * np.tanh(value) + 0.5), -top, top).astype(np.int8)
+        return np.asarray(np.clip(np.floor(half * np.tanh(value) + 0.5), -top, top), np.int8)
 
     sigmoid = np.floor((2**out_bits - 1) / (1 + np.exp(-p)) + 0.5).astype(np.uint8)
     return {"sigmoid": sigmoid, "tanh": tanh(p), "tanh_cell": tanh(c)}

@@ -28,6 +28,8 @@ MIN_WIDTH = 4
 
 _FULL = 255
 _EXTENT = 4  # half the line's height, in mean deviations of ink from the centre
+_STRONG = 76  # ink above this is no paper grain
+_FAR = 14  # quarters of the median distance beyond which ink is no part of the line
 _SUB = 16  # sub-pixel steps of the centre curve
 
 
@@ -57,15 +59,68 @@ def normalise_with_extent(grey: Grey, height_px: int) -> tuple[Grey, int, int]:
         return np.zeros((height_px, 0), np.uint8), 0, grey.shape[1]
     ink, left, right = _crop(ink)
     ink = _halve(ink, 4 * height_px)
-    h, w = ink.shape
     centre, radius = _centre(ink)  # (w,) in 1/_SUB px, and half the line's extent in 1/_SUB px
+    line = _scale(ink, centre, radius, height_px)
+    if (band := _own_band(line)) is not None:  # neighbours pulled at the centre and made the writing look large
+        shift, extent = _measure(line, *band)
+        centre = centre + shift * 2 * radius // (height_px * _SUB)
+        radius = max(3 * _SUB, 2 * extent * radius // (height_px * _SUB))
+        line = _scale(ink, centre, radius, height_px)
+        top, bottom = _own_band(line) or (0, height_px)
+        line[:top], line[bottom:] = 0, 0
+    return line, left, right
+
+
+def _scale(ink: Grey, centre: npt.NDArray[np.int64], radius: int, height_px: int) -> Grey:
+    """Scale by height_px / (2 * radius), then lift each column onto its centre."""
+    h, w = ink.shape
     width = max(MIN_WIDTH, (w * height_px * _SUB + radius) // (2 * radius))
-    # Scale all of it by height_px / (2 * radius), then lift each column onto its centre.
     tall = max(1, (h * height_px * _SUB + radius) // (2 * radius))
-    scaled = cv2.resize(_soften(ink, tall), (width, tall), interpolation=cv2.INTER_LINEAR_EXACT)
+    scaled = _resize(_soften(ink, tall), width, tall)
     at = (np.arange(width, dtype=np.int64) * 2 + 1) * w // (2 * width)
     middle = (2 * centre[at] + _SUB) * tall // (2 * h)  # 1/_SUB px of the scaled line
-    return _straighten(scaled, middle - height_px * _SUB // 2, height_px), left, right
+    return _straighten(scaled, middle - height_px * _SUB // 2, height_px)
+
+
+def _own_band(line: Grey) -> tuple[int, int] | None:
+    """Rows of the line itself, if others reach into the crop from above or below; None if it is alone.
+
+    Neighbours are bands of rows that an empty gap parts from the main band. The dots of i and the accents of a line
+    without any ascender look like that too, so the gap must be an eighth of the band, and in a short line more.
+
+    Returns:
+        First row and the row behind the last, the gaps left out.
+    """
+    height, width = line.shape
+    mass = np.where(line > _STRONG, line, 0).sum(axis=1, dtype=np.int64)
+    low, high = int(mass.min()), int(mass.max())
+    written = np.concatenate(([False], mass > low + (high - low) // 25, [False]))
+    edges = np.flatnonzero(written[1:] != written[:-1])
+    starts, ends = edges[::2], edges[1::2]
+    if len(starts) < 2:
+        return None
+    central = mass * (height - np.abs(2 * np.arange(height, dtype=np.int64) + 1 - height))
+    sums = np.concatenate(([0], np.cumsum(central)))
+    main = int(np.argmax(sums[ends] - sums[starts]))
+    wanted = (int(ends[main]) - int(starts[main])) * (1 if width >= 4 * height else 3)  # eighths of a row
+    first, last = main, main
+    while first > 0 and (starts[first] - ends[first - 1]) * 8 < wanted:
+        first -= 1
+    while last + 1 < len(starts) and (starts[last + 1] - ends[last]) * 8 < wanted:
+        last += 1
+    if first == 0 and last + 1 == len(starts):
+        return None
+    return int(starts[first]), int(ends[last])
+
+
+def _measure(line: Grey, top: int, bottom: int) -> tuple[int, int]:
+    """How far the middle of rows ``top`` to ``bottom`` lies below the line's, and half their extent, 1/_SUB px."""
+    mass = np.where(line > _STRONG, line, 0)[top:bottom].sum(axis=1, dtype=np.int64)
+    total = int(mass.sum())
+    rows = (2 * np.arange(top, bottom, dtype=np.int64) + 1) * _SUB // 2
+    middle = int((rows * mass).sum()) // total
+    spread = int((np.abs(rows - middle) * mass).sum()) // total
+    return middle - len(line) * _SUB // 2, _SUB + _EXTENT * spread
 
 
 def _ink(grey: Grey) -> Grey | None:
@@ -89,7 +144,7 @@ def _ink(grey: Grey) -> Grey | None:
     else:
         paper = quantile(200)
         table = (level - paper) * _FULL // max(bright - paper, MIN_CONTRAST)
-    return cv2.LUT(grey, np.clip(table, 0, _FULL).astype(np.uint8))
+    return np.asarray(cv2.LUT(grey, np.clip(table, 0, _FULL).astype(np.uint8)), np.uint8)
 
 
 def _crop(ink: Grey) -> tuple[Grey, int, int]:
@@ -112,8 +167,13 @@ def _halve(ink: Grey, limit: int) -> Grey:
     """Halve a large scan (mean of 2 x 2, exact) until it is at most ``limit`` pixels high."""
     while ink.shape[0] > limit and ink.shape[1] > 1:
         h, w = ink.shape
-        ink = cv2.resize(ink, (w // 2, h // 2), interpolation=cv2.INTER_LINEAR_EXACT)
+        ink = _resize(ink, w // 2, h // 2)
     return ink
+
+
+def _resize(ink: Grey, width: int, height: int) -> Grey:
+    """Bilinear in fixed point, exact by OpenCV's promise; halving is the rounded mean of 2 x 2."""
+    return np.asarray(cv2.resize(ink, (width, height), interpolation=cv2.INTER_LINEAR_EXACT), np.uint8)
 
 
 def _soften(ink: Grey, tall: int) -> Grey:
@@ -125,13 +185,15 @@ def _soften(ink: Grey, tall: int) -> Grey:
     rows += wide[1:-1] << 1
     both = rows[:, :-2] + rows[:, 2:]
     both += (rows[:, 1:-1] << 1) + 8
-    return (both >> 4).astype(np.uint8)
+    softened: Grey = (both >> 4).astype(np.uint8)
+    return softened
 
 
 def _box(values: npt.NDArray[np.int32], width: int, border: int) -> npt.NDArray[np.int32]:
     """Sum over ``width`` neighbours along the line, twice: a triangle, all in int32."""
     for _ in range(2):
-        values = cv2.boxFilter(values, cv2.CV_32S, (width, 1), normalize=False, borderType=border)
+        summed = cv2.boxFilter(values, cv2.CV_32S, (width, 1), normalize=False, borderType=border)
+        values = np.asarray(summed, np.int32)
     return values
 
 
@@ -141,12 +203,10 @@ def _centre(ink: Grey) -> tuple[npt.NDArray[np.int64], int]:
     Returns:
         The centre of each column, (w,) int64 in 1/_SUB px, and half the line's extent in 1/_SUB px.
     """
-    h, w = ink.shape
+    w = ink.shape[1]
     small, step = ink, 1
     while small.shape[0] > 16 and small.shape[1] > 3:
-        small = cv2.resize(
-            small, (small.shape[1] // 2, small.shape[0] // 2), interpolation=cv2.INTER_LINEAR_EXACT
-        )
+        small = _resize(small, small.shape[1] // 2, small.shape[0] // 2)
         step *= 2
     sh, sw = small.shape
     # Where, in each column, is most ink, seen through a wide window? Along the line a triangle, down the
@@ -162,12 +222,7 @@ def _centre(ink: Grey) -> tuple[npt.NDArray[np.int64], int]:
     smooth = 2 * (sh // 3) + 1
     curve = _box((best * _SUB).astype(np.int32)[None, :], smooth, cv2.BORDER_REPLICATE)[0].astype(np.int64)
     curve //= smooth * smooth  # (sw,) in 1/_SUB small px
-    # Mean distance of strong ink from the curve measures the size of the writing.
-    strong = np.where(small > 76, small, 0).astype(np.int64)
-    distance = np.abs(rows[:, None] * _SUB - curve[None, :])
-    mass = int(strong.sum())
-    spreading = int((distance * strong).sum()) // mass if mass else sh * _SUB // 4
-    radius = max(3 * _SUB, _SUB + _EXTENT * spreading * step)
+    radius = max(3 * _SUB, _SUB + _EXTENT * _spread(small, np.abs(rows[:, None] * _SUB - curve[None, :])) * step)
     # Back to the full width: column x of the line lies at (2x + 1) / (2 * step) - 1/2 small columns.
     position = ((2 * np.arange(w, dtype=np.int64) + 1) * sw * 8) // w - 8
     position = np.minimum(np.maximum(position, 0), 16 * (sw - 1))
@@ -177,20 +232,46 @@ def _centre(ink: Grey) -> tuple[npt.NDArray[np.int64], int]:
     return fine * step + (step - 1) * _SUB // 2, radius
 
 
+def _spread(small: Grey, distance: npt.NDArray[np.int64]) -> int:
+    """Mean distance of strong ink from the centre, which measures the size of the writing.
+
+    Ink far beyond the median distance belongs to neighbouring lines (what reaches into a crop that was cut from a
+    page with slack) and does not count.
+
+    Args:
+        small: (h, w) uint8.
+        distance: (h, w) int64, of each pixel from the centre of its column, 1/_SUB px.
+
+    Returns:
+        1/_SUB px.
+    """
+    strong = np.where(small > _STRONG, small, 0)
+    # float64 sums of integers far below 2**53 are exact
+    mass = np.bincount(distance.ravel(), strong.ravel()).astype(np.int64)
+    below = np.cumsum(mass)
+    if below[-1] == 0:
+        return len(small) * _SUB // 4
+    median = int(np.searchsorted(below, (below[-1] + 1) // 2))
+    near = mass[: median * _FAR // 4 + 1]
+    return int((near * np.arange(len(near))).sum() // near.sum())
+
+
 def _straighten(scaled: Grey, top: npt.NDArray[np.int64], height_px: int) -> Grey:
     """Cut ``height_px`` rows out of each column from ``top`` (1/_SUB px), linear between rows.
 
     Args:
         scaled: (h, T) uint8.
         top: (T,) int64, the upper edge of the cut in 1/_SUB px; beyond the image lies paper.
+        height_px: H.
     """
     h, width = scaled.shape
     rim = height_px + 1
     low = np.minimum(np.maximum(top >> 4, -rim), h)  # first row
     padded = cv2.copyMakeBorder(scaled, rim, rim + 1, 0, 0, cv2.BORDER_CONSTANT, value=0)
     part = (top & 15).astype(np.uint16)
-    index = ((low + rim) * width + np.arange(width))[None, :] + (
-        np.arange(height_px + 1, dtype=np.int64) * width
-    )[:, None]
+    index = ((low + rim) * width + np.arange(width))[None, :] + (np.arange(height_px + 1, dtype=np.int64) * width)[
+        :, None
+    ]
     rows = padded.ravel().take(index).astype(np.uint16)  # (H + 1, T)
-    return ((rows[:-1] * (_SUB - part) + rows[1:] * part + _SUB // 2) >> 4).astype(np.uint8)
+    straight: Grey = ((rows[:-1] * (_SUB - part) + rows[1:] * part + _SUB // 2) >> 4).astype(np.uint8)
+    return straight

@@ -28,7 +28,10 @@ NARROW: list[Layer] = [
     Dense(classes=5, weight_bits=2),
 ]
 BINARY: list[Layer] = [Lstm(hidden=16, weight_bits=1, out_bits=4), Dense(classes=5, weight_bits=8)]
-WIDE: list[Layer] = [Lstm(hidden=16, weight_bits=8, out_bits=8, cell_bits=12), Dense(classes=7, weight_bits=8)]
+WIDE: list[Layer] = [
+    Lstm(hidden=16, weight_bits=8, out_bits=8, cell_bits=12),
+    Dense(classes=7, weight_bits=8),
+]
 
 
 def trainee(layers: list[Layer], columns_per_frame: int = 1) -> Trainee:

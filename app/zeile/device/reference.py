@@ -7,6 +7,7 @@ Slow on purpose where speed would cost clarity; every other engine must equal it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ class Reference:
 
     def __init__(self, network: Network) -> None:
         self.network = network
+        self.info: dict[str, Any] = {"engine": "reference", "path": "numpy", "threads": 1}
 
     def run(self, frames: Frames) -> Scores:
         """Compute the scores of one line.
@@ -70,6 +72,14 @@ class Reference:
     def close(self) -> None:
         """Nothing to release."""
 
+    def __enter__(self) -> Reference:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
     def _tensor(self, index: int, name: str) -> Ints:
         return self.network.tensor(index, name).astype(np.int64)
 
@@ -94,7 +104,10 @@ class Reference:
 
     def _direction(self, index: int, layer: Lstm, x: Ints, direction: int) -> Ints:
         weight = self._tensor(index, "weight")[direction]  # (4H, I + H)
-        bias, multiplier = self._tensor(index, "bias")[direction], self._tensor(index, "multiplier")[direction]
+        bias, multiplier = (
+            self._tensor(index, "bias")[direction],
+            self._tensor(index, "multiplier")[direction],
+        )
         sigmoid, tanh, tanh_cell = (self._tensor(index, n) for n in ("sigmoid", "tanh", "tanh_cell"))
         bits, half = layer.out_bits, 2 ** (layer.cell_bits - 1)
         inputs, n = x.shape[1], layer.hidden

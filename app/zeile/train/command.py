@@ -8,23 +8,26 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from zeile import __version__
-from zeile.alphabet import Alphabet
+from zeile.device import open_device
 from zeile.errors import BadData, BadSettings, DeviceError
+from zeile.evaluate import evaluate
 from zeile.manifest import Model, find_model, load_model, write_model
-from zeile.network import Layer, layer_to_json
+from zeile.network import layer_to_json
+from zeile.pipeline import Recognizer
+from zeile.report import report_files
+from zeile.samples import open_lines
 from zeile.train.check import quick_cer
-from zeile.train.data import Batches, Source
+from zeile.train.data import Batches
 from zeile.train.export import LATENT, curve_plot, facts, latent_weights, load_latent, network_of
 from zeile.train.loop import Phase, Trainer, load_weights
 from zeile.train.model import Trainee
-from zeile.train.pool import Pool, labelled_lines, with_variants, write_pool
+from zeile.train.pool import clean_text
+from zeile.train.prepare import Prepared, prepare
 from zeile.train.recipe import Recipe, SourceSpec, load_recipe, shipped_recipes
-from zeile.train.synthesise import Synthesiser
 
 EXAMPLES = """examples:
   zeile train latin-print --data ../shared/data/lines          train a shipped recipe from scratch
@@ -35,7 +38,6 @@ EXAMPLES = """examples:
 
 _CHECK_LINES = 150
 _FINE_TUNE_EPOCHS = 8
-_HELD_OUT = 10  # every tenth line of a fine-tuning folder is kept for measuring
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,9 +74,11 @@ def run(args: argparse.Namespace) -> int:
         raise BadSettings(f"{target} exists; choose another --name or --version, or remove it")
     work = args.work or Path("train-work") / name
     trainee = _trainee(recipe, model, args, work)
-    sources, held_out = _pools(recipe, args, work)
+    folder = work.parent / "pools"
+    prepared = prepare(recipe, args.data, folder, synthetic=not args.no_synthetic)
+    held_out = {n: pool for n, (pool, _) in prepared.measured.items()}
     batches = Batches(
-        sources,
+        prepared.sources,
         recipe.alphabet,
         batch=recipe.batch,
         columns_per_frame=trainee.columns_per_frame,
@@ -101,34 +105,39 @@ def run(args: argparse.Namespace) -> int:
     elif not args.resume and (work / "checkpoint.pt").exists():
         raise BadSettings(f"{work} holds a checkpoint; add --resume to go on with it, or choose another --work")
     trainer.run()
-    folder = export(recipe, trainee.cpu(), target, work, held_out, trainer.progress.total)
-    print(f"{folder}: written; zeile models verify {name}, zeile read --model {name} FILE")
+    export(recipe, trainee.cpu(), target, work, prepared, trainer.progress.total)
+    print(f"{target}: written; zeile models verify {name}, zeile read --model {name} FILE")
     return 0
 
 
-def export(
-    recipe: Recipe, trainee: Trainee, target: Path, work: Path, held_out: dict[str, Pool], lines_seen: int
-) -> Path:
-    """Measure on the held-out lines and write the model folder."""
-    reading = recipe.alphabet.default_reading
+def export(recipe: Recipe, trainee: Trainee, target: Path, work: Path, prepared: Prepared, lines_seen: int) -> Path:
+    """Measure the integer network on the held-out lines and write the model folder.
+
+    Args:
+        recipe: what was trained.
+        trainee: the trained network, on the CPU.
+        target: the model folder to write.
+        work: folder of the run, with log.csv and float.pt.
+        prepared: its data.
+        lines_seen: lines seen in training.
+    """
     trainee.eval()
     trainee.quantise = True
-    quantised = {n: quick_cer(trainee, p, recipe.alphabet, reading) for n, p in held_out.items()}
-    evaluation: dict[str, Any] = {
-        "measure": "CER in percent on all val lines, best path, code points, blanks counted, integer network",
-        "val": {n: {"cer": round(c, 3), "lines": len(held_out[n])} for n, c in quantised.items()},
-    }
-    if (work / "float.pt").exists():
-        floating = Trainee(trainee.height_px, trainee.columns_per_frame, trainee.pixel_bits, trainee.specs)
-        load_weights(floating, work / "float.pt")
-        floating.eval()
-        for n, p in held_out.items():
-            evaluation["val"][n]["cer_float"] = round(quick_cer(floating, p, recipe.alphabet, reading), 3)
     network = network_of(trainee)
-    sources = [{"name": s.set, "share": s.share, "license": s.license, "source": s.source} for s in recipe.sources]
+    name, version = target.parent.name, target.name
+    model = Model(name, version, target, network, recipe.alphabet, "", {})
+    with open_device("cpu", network) as device:
+        recognizer = Recognizer(model, device)
+        evaluations = {n: evaluate(recognizer, samples) for n, (_, samples) in prepared.measured.items()}
+    figures = {n: {"cer": round(e.cer, 6), "lines": e.totals.lines} for n, e in evaluations.items()}
+    for n, rate in _float_rates(recipe, trainee, work, prepared).items():
+        figures[n]["cer_float"] = round(rate, 6)
     training = {
-        "data": sources,
-        "synthetic": None if recipe.synthetic is None else {**vars(recipe.synthetic)},
+        "data": [
+            {"name": s.set, "license": s.license, "source": s.source, "lines": lines, "share": s.share}
+            for s, lines in zip(recipe.sources, prepared.line_counts, strict=True)
+        ],
+        "synthetic": None if recipe.synthetic is None else dict(vars(recipe.synthetic)),
         "command": f"zeile train {recipe.name}",
         "code_version": __version__,
         "seed": recipe.seed,
@@ -136,19 +145,36 @@ def export(
         "phases": [vars(p) for p in recipe.phases],
         "facts": facts(network),
     }
+    log = work / "log.csv"
+    files = {
+        LATENT: latent_weights(trainee),
+        "training.csv": log.read_bytes(),
+        "plots/training.png": curve_plot(log),
+    }
     return write_model(
         target,
-        name=target.parent.name,
-        version=target.name,
+        name=name,
+        version=version,
         description=recipe.description,
         license=recipe.license,
         network=network,
         alphabet=recipe.alphabet,
         text={"normalisation": recipe.text},
         training=training,
-        evaluation=evaluation,
-        files={LATENT: latent_weights(trainee), "training.csv": (work / "log.csv").read_bytes(), "training.png": curve_plot(work / "log.csv")},
+        evaluation={"val": figures},
+        files=files | report_files(evaluations),
     )
+
+
+def _float_rates(recipe: Recipe, trainee: Trainee, work: Path, prepared: Prepared) -> dict[str, float]:
+    """CER of the float network at the end of its phase, code points; nothing if there was no such phase."""
+    if not (work / "float.pt").exists():
+        return {}
+    floating = Trainee(trainee.height_px, trainee.columns_per_frame, trainee.pixel_bits, trainee.specs)
+    load_weights(floating, work / "float.pt")
+    floating.eval()
+    reading = recipe.alphabet.default_reading
+    return {n: quick_cer(floating, pool, recipe.alphabet, reading) / 100 for n, (pool, _) in prepared.measured.items()}
 
 
 def _trainee(recipe: Recipe, model: Model | None, args: argparse.Namespace, work: Path) -> Trainee:
@@ -169,11 +195,10 @@ def _fine_tuning(model: Model, args: argparse.Namespace) -> Recipe:
     """A recipe that goes on from a model with the user's lines."""
     if args.lines is None:
         raise BadSettings("--from MODEL needs --lines FOLDER, with NNN.png and NNN.gt.txt")
-    texts = [text for _, text in labelled_lines(args.lines, None)]
+    texts = [clean_text(sample.text) for sample in open_lines(args.lines)]
     known = set(model.alphabet.characters) - {""}
     used = {c for text in texts for c in text}
-    layers: list[Layer] = list(model.network.layers)
-    entries = [layer_to_json(layer) for layer in layers]
+    entries = [layer_to_json(layer) for layer in model.network.layers]
     entries[-1].pop("classes")
     return Recipe(
         name=args.name or f"{model.name}-tuned",
@@ -192,49 +217,3 @@ def _fine_tuning(model: Model, args: argparse.Namespace) -> Recipe:
         phases=[Phase(name="quantised", lines=max(2_000, _FINE_TUNE_EPOCHS * len(texts)), rate=5e-4)],
         validate=[str(args.lines)],
     )
-
-
-def _pools(recipe: Recipe, args: argparse.Namespace, work: Path) -> tuple[list[Source], dict[str, Pool]]:
-    """Prepare what is not prepared yet; returns the sources and the held-out pools by name."""
-    height, folder = int(recipe.network["height_px"]), (args.work or work).parent / "pools"
-    sources, held_out = [], {}
-    for number, spec in enumerate(recipe.sources):
-        origin = Path(spec.set) if Path(spec.set).is_dir() else _zip_of(spec.set, args.data)
-        stem = f"{origin.stem}-{height}px"
-        path = folder / f"{stem}-train-{recipe.variants}.npz"
-        if origin.is_dir():
-            lines = list(labelled_lines(origin, None))
-            kept = [line for i, line in enumerate(lines) if i % _HELD_OUT or len(lines) < _HELD_OUT]
-            write_pool(path, with_variants(kept, recipe.variants, recipe.seed + number), height)
-            write_pool(folder / f"{stem}-val.npz", lines[::_HELD_OUT], height)
-            held_out[origin.name] = Pool(folder / f"{stem}-val.npz")
-        elif not path.exists():
-            write_pool(path, with_variants(labelled_lines(origin, "train"), recipe.variants, recipe.seed + number), height)
-        sources.append(Source(Pool(path), spec.share, spec.reading))
-    for name in (n for n in recipe.validate if not Path(n).is_dir()):
-        path = folder / f"{name}-{height}px-val.npz"
-        if not path.exists():
-            write_pool(path, labelled_lines(_zip_of(name, args.data), "val"), height)
-        held_out[name] = Pool(path)
-    if recipe.synthetic and not args.no_synthetic:
-        sources.append(Source(_synthetic_pool(recipe, folder, height), recipe.synthetic.share))
-    return sources, held_out
-
-
-def _synthetic_pool(recipe: Recipe, folder: Path, height: int) -> Pool:
-    spec = recipe.synthetic
-    assert spec is not None
-    path = folder / f"synthetic-{'-'.join(spec.languages)}{'-fraktur' * spec.fraktur}-{height}px-{spec.lines}.npz"
-    if not path.exists():
-        drawer = Synthesiser(dict(spec.languages), recipe.characters, recipe.seed + 1000, folder / "cache", spec.fraktur)
-        write_pool(path, (drawer.line() for _ in range(spec.lines)), height, spec.lines)
-    return Pool(path)
-
-
-def _zip_of(name: str, data: Path | None) -> Path:
-    if data is None:
-        raise BadSettings("this recipe needs --data, the folder that holds its <set>.zip files")
-    path = data / f"{name}.zip"
-    if not path.exists():
-        raise BadData(f"{path} is missing; --data must be the folder that holds {name}.zip")
-    return path

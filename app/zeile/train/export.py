@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def curve_plot(log: Path) -> bytes:
         below.plot(lines, [float(row[name]) for row in rows], marker=".", label=name)
     below.set(ylabel="CER on a sample of val (%)", xlabel="lines seen", yscale="log")
     below.legend()
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in pairwise(rows):
         if before["phase"] != after["phase"]:
             for axes in (above, below):
                 axes.axvline(int(before["lines"]), color="tab:red", linestyle=":")

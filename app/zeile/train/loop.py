@@ -135,9 +135,7 @@ class Trainer:
     def _run_phase(self, phase: Phase, show: bool) -> None:
         losses, began = [], time.perf_counter()
         at = self.progress
-        bar = tqdm(
-            total=phase.lines, initial=at.seen, desc=phase.name, unit="line", disable=not show, mininterval=5
-        )
+        bar = tqdm(total=phase.lines, initial=at.seen, desc=phase.name, unit="line", disable=not show, mininterval=5)
         since = 0
         for batch in self._stream():
             if at.seen >= phase.lines:
@@ -155,7 +153,12 @@ class Trainer:
         bar.close()
 
     def _check(self, phase: Phase, loss: float, rate: float) -> None:
-        row = {"phase": phase.name, "lines": self.progress.total, "loss": round(loss, 5), "lines_s": round(rate, 1)}
+        row = {
+            "phase": phase.name,
+            "lines": self.progress.total,
+            "loss": round(loss, 5),
+            "lines_s": round(rate, 1),
+        }
         self.model.eval()
         row |= {k: round(v, 3) for k, v in self.on_check(self.model).items()}
         self.model.train()

@@ -7,23 +7,21 @@ A pool is an uncompressed .npz: ``columns`` (sum of T, H) uint8, line after line
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import random
 import unicodedata
-import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from tqdm import tqdm
 
-from zeile.errors import BadData
+from zeile.errors import BadData, BadImage
+from zeile.image import decode
 from zeile.normalise import normalise
+from zeile.samples import Sample
 
 Grey = npt.NDArray[np.uint8]
 
@@ -97,34 +95,17 @@ def clean_text(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def labelled_lines(source: Path, split: str | None) -> Iterator[tuple[Grey, str]]:
-    """Lines with ground truth, from a zip with ``manifest.tsv`` or a folder of NNN.png + NNN.gt.txt.
-
-    Args:
-        source: the zip or folder.
-        split: only lines of this split (zips only).
+def decoded(samples: Iterable[Sample]) -> Iterator[tuple[Grey, str]]:
+    """Labelled lines as grey images and clean texts.
 
     Raises:
-        BadData: neither of the two, or without lines.
+        BadData: an image cannot be decoded, named by its id.
     """
-    if source.is_dir():
-        texts = sorted(source.glob("*.gt.txt"))
-        if not texts:
-            raise BadData(f"{source}: holds no *.gt.txt; each line needs NNN.png and NNN.gt.txt")
-        for path in texts:
-            image = path.with_name(path.name.removesuffix(".gt.txt") + ".png")
-            if not image.exists():
-                raise BadData(f"{path}: has no image beside it; expected {image.name}")
-            yield _grey(image.read_bytes()), clean_text(path.read_text("utf-8"))
-        return
-    with zipfile.ZipFile(source) as archive, archive.open("manifest.tsv") as raw:
-        for row in csv.DictReader(io.TextIOWrapper(raw, "utf8", newline=""), delimiter="\t", quoting=csv.QUOTE_NONE):
-            if split is None or row["split"] == split:
-                yield _grey(archive.read(row["id"] + ".png")), clean_text(row["norm"])
-
-
-def _grey(data: bytes) -> Grey:
-    return np.asarray(Image.open(io.BytesIO(data)).convert("L"))
+    for sample in samples:
+        try:
+            yield decode(sample.data), clean_text(sample.text)
+        except BadImage as error:
+            raise BadData(f"line {sample.id}: {error}") from None
 
 
 def with_variants(lines: Iterable[tuple[Grey, str]], variants: int, seed: int) -> Iterator[tuple[Grey, str]]:
@@ -143,9 +124,8 @@ def degrade(grey: Grey, rng: random.Random) -> Grey:
     paper = int(np.percentile(grey, 80))
     if rng.random() < 0.5:
         scale = rng.uniform(0.6, 1.3)
-        grey = cv2.resize(
-            grey, (max(8, round(w * scale * rng.uniform(0.92, 1.08))), max(12, round(h * scale))), interpolation=cv2.INTER_AREA
-        )
+        wide, high = max(8, round(w * scale * rng.uniform(0.92, 1.08))), max(12, round(h * scale))
+        grey = cv2.resize(grey, (wide, high), interpolation=cv2.INTER_AREA)
         h, w = grey.shape
     if rng.random() < 0.4:
         slope, slant = rng.gauss(0, 0.006), rng.gauss(0, 0.06)
@@ -168,5 +148,5 @@ def degrade(grey: Grey, rng: random.Random) -> Grey:
         grey = np.where(grey > low + (high - low) * rng.uniform(0.35, 0.7), 255, 0).astype(np.uint8)
     if rng.random() < 0.15:
         data = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, rng.randint(25, 80)])[1]
-        grey = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+        grey = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)
     return np.ascontiguousarray(grey)

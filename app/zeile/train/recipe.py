@@ -108,7 +108,7 @@ def load_recipe(name: str) -> Recipe:
     if path.suffix == ".json" and path.exists():
         text = path.read_text("utf-8")
     elif name in shipped_recipes():
-        text = resources.files(__package__).joinpath("recipes", f"{name}.json").read_text("utf-8")
+        text = resources.files(__package__).joinpath("recipes").joinpath(f"{name}.json").read_text("utf-8")
     else:
         raise BadSettings(f"recipe {name!r} is unknown; there are {', '.join(shipped_recipes())}, or name a .json file")
     try:

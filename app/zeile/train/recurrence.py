@@ -78,7 +78,17 @@ class Recurrence(torch.autograd.Function):
         ctx: Any, acc_x: Tensor, u: Tensor, multiplier: Tensor, lengths: Tensor, gates: Gates, reverse: bool
     ) -> Tensor:
         m, q = DIVISORS[gates.out_bits]
-        args = (lengths, gates.sigmoid, gates.tanh, gates.tanh_cell, gates.out_bits, gates.cell_bits, m, q, reverse)
+        args = (
+            lengths,
+            gates.sigmoid,
+            gates.tanh,
+            gates.tanh_cell,
+            gates.out_bits,
+            gates.cell_bits,
+            m,
+            q,
+            reverse,
+        )
         run = _forward_torch if acc_x.is_cuda or _operator() is None else _operator().forward
         h, p, c = run(acc_x.contiguous(), u.contiguous(), multiplier, *args)
         ctx.save_for_backward(u, multiplier, lengths, p, c, h)

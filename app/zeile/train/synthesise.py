@@ -1,36 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
 """Synthetic lines: real texts in real fonts, printed and scanned badly.
 
-The text of a line is exactly what is drawn, typographic quotes and dashes included; a line is only drawn in a font
-that covers every character of it. Rare characters are sown so that each is seen often enough to be learned.
+The text of a line is exactly what is drawn, typographic quotes and dashes included; a line is only drawn in
+a font that covers every character of it. Rare characters are sown so that each is seen often enough to be
+learned.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, features
 
 from zeile.errors import BadData
 from zeile.train.fonts import Font, find_fonts
 from zeile.train.pool import Grey, degrade
-from zeile.train.texts import paragraphs
+from zeile.train.texts import long_s, paragraphs
 
-_KINDS = (("serif", 0.76), ("sans", 0.15), ("mono", 0.09))
+Ink = npt.NDArray[np.float32]
+
+_KINDS = {"serif": 0.76, "sans": 0.15, "mono": 0.09}
 _STYLES = {"r": 0.68, "i": 0.17, "b": 0.11, "bi": 0.04}
-_SPICE = {
-    "en": ("£{a}", "£ {a} {b}s. {b}d.", "pp. {a}–{c}", "No. {a},", "§ {a}", "${a}.{d}", "[{a}]", "({b})", "{a}%", "&", "{b}½"),
-    "de": ("{a} Mk.", "§. {a}.", "S. {a}–{c}", "Nr. {a}", "fl. {a}.", "{b}½", "d. {b}. Mai 18{d}", "u. s. w.", "({b})", "{a}°"),
-    "fr": ("N° {a}", "{a} fr. {d}", "{b}ᵉ", "Mᵐᵉ", "p. {a}-{c}", "{a}°", "({b})", "— {a} —", "{d} ½", "18{d}", "art. {a}"),
+_SPICE = {  # a, b, c: numbers up to 99, 12, 2030; d: two digits
+    "en": "£{a}|£ {a} {b}s. {b}d.|pp. {a}–{c}|No. {a},|§ {a}|${a}.{d}|[{a}]|({b})|{a}%|&|{b}½|{b}¾",
+    "de": "{a} Mk.|§. {a}.|S. {a}–{c}|Nr. {a}|fl. {a}.|{b}½|d. {b}. Mai 18{d}|u. s. w.|({b})|{a}°|&",
+    "fr": "N° {a}|{a} fr. {d}|frs. {a}.{d}|{b}ᵉ|Mᵐᵉ|p. {a}-{c}|{b}°|({b})|— {a} —|{d} ½|18{d}|art. {a}|&",
 }
+_SPICE_ANYWHERE = "{a}|{c}|18{d}|{a},{c}|{b}.|*|†|—|[{a}]|{a}/{b}"
 _OPEN = {"en": "“‘", "de": "„‚", "fr": "«‘"}
 _CLOSE = {"en": "”’", "de": "“‘", "fr": "»’"}
+
+_RARE_PER_MILLE = 2.5
+"""Lines in a thousand that a character of the alphabet shall occur in."""
+
+_ILLEGIBLE = 0.5
+"""Correlation with the clean line, both 16 px high, below which a degraded one is thrown away."""
 
 
 class Texts:
@@ -49,18 +62,23 @@ class Texts:
     ) -> None:
         self.languages, self.known, self.rng, self.fraktur = languages, frozenset(characters), rng, fraktur
         self.paragraphs = {language: paragraphs(language, cache) for language in languages}
-        self.rare = [c for c in characters if not re.match(r"[a-z ]", c)]
+        # Paragraphs are drawn by length: most of the short ones are headings and entries of dictionaries.
+        self._ends = {k: list(itertools.accumulate(map(len, v))) for k, v in self.paragraphs.items()}
+        self.rare: dict[str, float] = {}  # character to the lines in a thousand that it lacks
+        counts = Counter(c for _ in range(1500) for c in set(self.line()))
+        lacks = {c: _RARE_PER_MILLE - counts[c] / 1.5 for c in sorted(self.known - {" "})}
+        self.rare = {c: lack for c, lack in lacks.items() if lack > 0}
 
     def line(self) -> str:
-        """A text of 2 to about 90 characters."""
+        """A text of 1 to about 90 characters."""
+        r = self.rng
         while True:
-            language = self.rng.choices(list(self.languages), list(self.languages.values()))[0]
-            text = self._cut(self.rng.choice(self.paragraphs[language]))
+            language = r.choices(list(self.languages), list(self.languages.values()))[0]
+            text = self._cut(r.choices(self.paragraphs[language], cum_weights=self._ends[language])[0])
             text = self._dress(text, language)
-            text = self._spice(text, language)
-            text = "".join(c for c in _long_s(text) if c in self.known) if self.fraktur else text
+            text = self._spice(long_s(text) if self.fraktur else text, language)
             text = " ".join("".join(c for c in text if c in self.known).split())
-            if len(text) >= 2:
+            if len(text) >= 2 or text.isdigit():
                 return text
 
     def _cut(self, paragraph: str) -> str:
@@ -102,30 +120,36 @@ class Texts:
         return text.replace("–", "—") if self.fraktur else text
 
     def _spice(self, text: str, language: str) -> str:
-        """Numbers, prices, notes; letter-spacing; characters that are rare in the texts."""
+        """Numbers, prices, notes; letter-spacing; leaders; page numbers; rare characters."""
         r = self.rng
+        if r.random() < 0.015:
+            return str(r.randint(1, 999))
         words = text.split(" ")
+        k = r.randrange(len(words))
         if r.random() < 0.14:
-            entry = r.choice((*_SPICE[language], "{a}", "{c}", "18{d}", "{a},{c}", "{b}.", "*", "†", "— "))
-            filled = entry.format(a=r.randint(1, 99), b=r.randint(1, 12), c=r.randint(100, 2030), d=f"{r.randint(0, 99):02d}")
-            words.insert(r.randrange(len(words) + 1), filled)
-        if r.random() < 0.10:
-            k = r.randrange(len(words))
-            sown = "".join(r.choices(self.rare, k=r.randint(1, 4)))
-            words[k] = r.choice((sown, words[k] + sown[0], sown[0] + words[k]))
+            entry = r.choice(f"{_SPICE[language]}|{_SPICE_ANYWHERE}".split("|"))
+            d = f"{r.randint(0, 99):02d}"
+            words.insert(k, entry.format(a=r.randint(1, 99), b=r.randint(1, 12), c=r.randint(100, 2030), d=d))
         if r.random() < 0.02:
-            k = r.randrange(len(words))
             words[k] = " ".join(words[k])
         if r.random() < 0.02 and len(words) > 2:
-            words = words[:1] + [". " * r.randint(2, 8)] + words[-1:]
+            words = [*words[:1], ". " * r.randint(2, 8), *words[-1:]]
+        if r.random() < sum(self.rare.values()) / 1500:  # one and a half a line
+            for _ in range(r.choice((1, 2))):
+                k = r.randrange(len(words))
+                words[k] = self._sow(words[k])
         return " ".join(words)
 
-
-def _long_s(text: str) -> str:
-    """s is ſ unless it ends a word or a common first part of a compound."""
-    text = re.sub(r"\b(Aus|aus|Dies|dies|Haus|haus|Eis|Gras|Los|los|Gas|dar|bis)(?=[bcdfghjklmnpqrtvwz])", r"\1", text)
-    text = re.sub(r"(?<![Aa]u)(?<![Ll]o)s(?=[a-zäöüßſ])", "ſ", text)
-    return re.sub(r"(?<=[Aa]u)s(?=[aeiouptſs])", "ſ", text)
+    def _sow(self, word: str) -> str:
+        """Put a rare character into a word where its like stands, or beside it."""
+        r = self.rng
+        rare = r.choices(list(self.rare), list(self.rare.values()))[0]
+        if rare.isupper():
+            return rare + word[1:]
+        if rare.islower():
+            k = r.randint(0, len(word))
+            return word[:k] + rare + word[k + r.choice((0, 1)) :]
+        return r.choice((rare, word + rare, rare + word, f"{word} {rare}", f"{r.randint(1, 20)}{rare}"))
 
 
 class Synthesiser:
@@ -136,26 +160,32 @@ class Synthesiser:
         characters: the alphabet of the model.
         seed: all lines follow from it.
         cache: folder for texts and the list of fonts.
-        fraktur: draw in blackletter fonts.
-        fonts: font files to use beside the installed ones of the kind.
+        fraktur: draw in blackletter fonts, with the long s.
+        fonts: font files beside the installed ones.
 
     Raises:
-        BadData: no texts or fonts are installed.
+        BadData: no texts or fonts are installed, or a font file cannot be used.
     """
 
     def __init__(
-        self, languages: dict[str, float], characters: str, seed: int, cache: Path, fraktur: bool = False
+        self,
+        languages: dict[str, float],
+        characters: str,
+        seed: int,
+        cache: Path,
+        fraktur: bool = False,
+        fonts: Sequence[Path] = (),
     ) -> None:
         self.rng = random.Random(seed)
         self.noise = np.random.default_rng(seed)
         self.texts = Texts(languages, characters, self.rng, cache, fraktur)
         self.fraktur = fraktur
         self.families: dict[str, dict[str, list[Font]]] = {}
-        for font in find_fonts(characters, cache):
+        for font in find_fonts(characters, cache, fonts):
             self.families.setdefault(font.kind, {}).setdefault(font.family, []).append(font)
         if fraktur and "fraktur" not in self.families:
             raise BadData("no Fraktur font is installed; on Debian: apt install fonts-blankenburg fonts-gamaliel")
-        self._loaded: dict[tuple[str, int], ImageFont.FreeTypeFont] = {}
+        self._loaded: dict[tuple[str, int, ImageFont.Layout], ImageFont.FreeTypeFont] = {}
 
     def line(self) -> tuple[Grey, str]:
         """One line: (h, w) uint8 dark on light, and its text."""
@@ -164,18 +194,21 @@ class Synthesiser:
             font = self._font(text)
             if font is None:
                 continue
-            size = self.rng.randint(26, 60)
-            ink = self._print(self._draw(text, font, size), size)
-            grey = self._cut_out(ink, size)
-            if grey is not None:
+            size = self.rng.randint(24, 64)
+            clean = self._warp(self._draw(text, font, size), size)
+            ink = self._print(clean, size)
+            box = self._box(ink, size)
+            if box is None:
+                continue
+            grey = degrade(self._scan(ink[box]), self.rng)
+            if _likeness(clean[box], grey) >= _ILLEGIBLE:
                 return grey, text
 
     def _font(self, text: str) -> Font | None:
         """A font that covers the text, None if a few tries found none."""
         r, wanted = self.rng, frozenset(text) - {" "}
         for _ in range(8):
-            kinds, shares = zip(*_KINDS, strict=True)
-            kind = "fraktur" if self.fraktur else r.choices(kinds, shares)[0]
+            kind = "fraktur" if self.fraktur else r.choices(list(_KINDS), list(_KINDS.values()))[0]
             families = self.families.get(kind)
             if not families:
                 continue
@@ -185,17 +218,20 @@ class Synthesiser:
                 return font
         return None
 
-    def _face(self, font: Font, size: int) -> ImageFont.FreeTypeFont:
-        key = (font.path, size)
+    def _face(self, font: Font, size: int, layout: ImageFont.Layout) -> ImageFont.FreeTypeFont:
+        key = (font.path, size, layout)
         if key not in self._loaded:
             if len(self._loaded) > 1500:
                 self._loaded.clear()
-            self._loaded[key] = ImageFont.truetype(font.path, size, layout_engine=ImageFont.Layout.BASIC)
+            self._loaded[key] = ImageFont.truetype(font.path, size, layout_engine=layout)
         return self._loaded[key]
 
     def _draw(self, text: str, font: Font, size: int) -> Grey:
         """Ink of a line, baseline at 2/3 of 3 * size rows: set as a whole, by words, or glyph by glyph."""
-        r, face, pad = self.rng, self._face(font, size), size
+        r, pad = self.rng, size
+        # Raqm sets the font's ligatures (fi, ch), as old printers did, where Pillow has it.
+        ligatures = r.random() < 0.5 and features.check("raqm")
+        face = self._face(font, size, ImageFont.Layout.RAQM if ligatures else ImageFont.Layout.BASIC)
         u = r.random()
         if u < 0.45:
             pieces, gaps, wobble = [text], [0.0], 0.0
@@ -219,10 +255,9 @@ class Synthesiser:
                 draw.text((at + dx, 2 * size + dy), piece, fill=r.randint(faint, 255), font=face, anchor="ls")
         return np.asarray(image)
 
-    def _print(self, ink: Grey, size: int) -> npt.NDArray[np.float32]:
-        """The press: warp, spread or starve the ink, uneven ink, bleed-through, neighbours' remnants."""
+    def _print(self, a: Ink, size: int) -> Ink:
+        """The press: spread or starve the ink, uneven ink, bleed-through, neighbours' remnants."""
         r = self.rng
-        a = self._warp(ink.astype(np.float32) / 255, size)
         u = r.random()
         if u < 0.28:
             a = cv2.dilate(a, np.ones((2, 2) if size < 44 else (3, 3), np.uint8))
@@ -240,57 +275,78 @@ class Synthesiser:
             back = cv2.GaussianBlur(a[:, ::-1], (0, 0), 1.5 * size / 44)
             back = np.roll(back, (r.randint(-size // 2, size // 2), r.randint(0, w)), (0, 1))
             a = np.maximum(a, back * r.uniform(0.05, 0.3))
-        if r.random() < 0.35:
+        if r.random() < 0.25:
             shift = int(size * r.uniform(1.0, 1.35)) * r.choice((1, -1))
             other = np.roll(np.roll(a, r.randint(size, max(size + 1, w)), 1), shift, 0)
             other[slice(None, shift) if shift > 0 else slice(shift, None)] = 0
             a = np.maximum(a, other)
         return a
 
-    def _warp(self, a: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
+    def _warp(self, drawn: Grey, size: int) -> Ink:
+        """Skew, slant, waves of the baseline and of the width, and an elastic sheet."""
+        a: Ink = np.divide(drawn, 255, dtype=np.float32)
         r, h, w = self.rng, *a.shape
         if r.random() >= 0.8:
             return a
         across, down = np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32)
-        rise = across * math.tan(math.radians(r.gauss(0, 0.5)))
+        rise = across * math.tan(math.radians(r.gauss(0, 0.5)))  # (w,) px, as all of this
         knots = max(3, w // (4 * size) + 2)
         rise = rise + np.interp(across, np.linspace(0, w, knots), self.noise.normal(0, size * 0.035, knots))
         knots = max(3, w // size + 2)
         shift = np.interp(across, np.linspace(0, w, knots), self.noise.normal(0, size * 0.03, knots))
-        x = across[None] + shift[None] + r.gauss(0, 0.05) * (down[:, None] - 2 * size)
-        y = down[:, None] + (rise - rise.mean())[None]
+        slant = np.float32(r.gauss(0, 0.05)) * (down - np.float32(2 * size))
+        x = (across + shift).astype(np.float32)[None] + slant[:, None]  # (h, w): where each pixel comes from
+        y = down[:, None] + (rise - rise.mean()).astype(np.float32)[None]
         if r.random() < 0.35:
             strength = r.uniform(0.2, 1.1) * size / 40
             cells = self.noise.normal(0, strength, (max(2, h // 8), max(2, w // 8), 2)).astype(np.float32)
             elastic = cv2.resize(cells, (w, h), interpolation=cv2.INTER_LINEAR)
             x, y = x + elastic[..., 0], y + elastic[..., 1]
-        return cv2.remap(a, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR)
+        return cv2.remap(a, x, y, cv2.INTER_LINEAR)
 
-    def _cut_out(self, ink: npt.NDArray[np.float32], size: int) -> Grey | None:
-        """The line's box, tight or with slack, on paper, scanned; None if nothing was printed."""
+    def _box(self, ink: Ink, size: int) -> tuple[slice, slice] | None:
+        """Where a segmenter would cut the line out, tight or with slack; None if nothing was printed."""
         r = self.rng
+        above, below = (0.82, 1.0), (0.28, 0.4)
         if r.random() < 0.5:
-            top, bottom = int(2 * size - size * r.uniform(0.82, 1.0)), int(2 * size + size * r.uniform(0.28, 0.4))
-        else:
-            top, bottom = int(2 * size - size * r.uniform(1.0, 1.3)), int(2 * size + size * r.uniform(0.35, 0.6))
-        written = np.flatnonzero(ink[top:bottom].max(0) > 0.35)
+            above, below = (1.0, 1.3), (0.35, 0.6)
+        rows = slice(int(size * (2 - r.uniform(*above))), int(size * (2 + r.uniform(*below))))
+        written = np.flatnonzero(ink[rows].max(0) > 0.35)
         if len(written) == 0:
             return None
         left = max(0, int(written[0]) - r.randint(0, size // 3))
-        right = min(ink.shape[1], int(written[-1]) + r.randint(1, size // 3) + 1)
-        a = ink[top:bottom, left:right]
-        h, w = a.shape
+        return rows, slice(left, min(ink.shape[1], int(written[-1]) + r.randint(1, size // 3) + 1))
+
+    def _scan(self, ink: Ink) -> Grey:
+        """Ink on paper under uneven light, with specks, perhaps through a wavering threshold."""
+        r, (h, w) = self.rng, ink.shape
         paper = r.uniform(0.65, 1.0)
         black = r.uniform(0, 0.35) * paper
         sheet = np.full((h, w), paper, np.float32)
         if r.random() < 0.5:
             light = self.noise.normal(0, 0.05, (max(2, h // 12), max(2, w // 24))).astype(np.float32)
             sheet += cv2.resize(light, (w, h), interpolation=cv2.INTER_CUBIC)
-        image = sheet * (1 - a) + black * a
+        image = sheet * (1 - ink) + np.float32(black) * ink
         if r.random() < 0.3:
             specks, share = self.noise.random((h, w), np.float32), r.uniform(0.0005, 0.006)
             image[specks < share], image[specks > 1 - share] = black, paper
-        if r.random() < 0.35:  # a threshold that wavers along the line
-            level = black + (paper - black) * r.uniform(0.35, 0.7) + self.noise.normal(0, r.choice((0, 0.05)), (1, w))
-            image = np.where(image > level, 1.0, 0.0)
-        return degrade(np.clip(image * 255, 0, 255).astype(np.uint8), r)
+        if r.random() < 0.35:
+            level = black + (paper - black) * r.uniform(0.35, 0.7)
+            image = np.where(image > level + self.noise.normal(0, r.choice((0, 0.05)), (1, w)), 1.0, 0.0)
+        scanned: Grey = np.clip(image * 255, 0, 255).astype(np.uint8)
+        return scanned
+
+
+def _likeness(clean: Ink, grey: Grey) -> float:
+    """How much of a line is left after degradation: correlation of both at 16 px height, -1 ... 1.
+
+    Args:
+        clean: (h, w) float32, ink 1 on paper 0.
+        grey: (h', w') uint8, dark on light.
+    """
+    size = (max(8, clean.shape[1] * 16 // clean.shape[0]), 16)
+    a = cv2.GaussianBlur(cv2.resize(clean, size, interpolation=cv2.INTER_AREA), (3, 3), 0)
+    b = cv2.GaussianBlur(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), (3, 3), 0).astype(np.float32)
+    a, b = a - a.mean(), b.mean() - b
+    scale = math.sqrt(float((a * a).sum()) * float((b * b).sum()))
+    return float((a * b).sum()) / scale if scale > 0 else 0.0

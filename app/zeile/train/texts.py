@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import html
 import re
+import shutil
 import subprocess
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from zeile.errors import BadData
@@ -20,67 +22,84 @@ PACKAGES = (
 ).split()
 """Debian packages that hold the texts; those not installed are left out."""
 
+LANGUAGES = ("en", "de", "fr")
+
 _SHARE = Path("/usr/share")
 _SHORTEST = 40  # characters of a paragraph
-_HTML = {
-    "en": ("doc/anarchism/html/*.html", "doc/debian-handbook/html/en-US/*.html"),
-    "de": (
-        "doc/debian-handbook/html/de-DE/*.html",
-        "debian-reference/*.de.html",
-        "developers-reference/de/*.html",
-    ),
-    "fr": (
-        "doc/debian-handbook/html/fr-FR/*.html",
-        "debian-reference/*.fr.html",
-        "developers-reference/fr/*.html",
-    ),
-}
-_PLAIN = {
-    "en": ("dictd/gcide.dict.dz", "dictd/devil.dict.dz", "dictd/jargon.dict.dz", "dictd/foldoc.dict.dz"),
-    "de": (),
-    "fr": (),
-}
-_FORTUNES = {"en": "games/fortunes/*", "de": "games/fortunes/de/*", "fr": "games/fortunes/fr/*"}
+_PROSE = 0.96  # share of letters, blanks and common punctuation: fewer, and it is code, paths or tables
+_EXTRACTION = 3  # counted up when what is extracted changes, so that old caches are not read
 
 
 def paragraphs(language: str, cache: Path) -> list[str]:
-    """Paragraphs of at least 40 characters, NFC, blanks collapsed.
+    """Paragraphs of prose of at least 40 characters, NFC, blanks collapsed.
 
     Args:
         language: "en", "de" or "fr".
-        cache: folder that keeps the extracted text, since extraction takes seconds.
+        cache: folder that keeps the extracted text, since extraction takes seconds; a package installed
+            or upgraded later is noticed.
 
     Raises:
-        BadData: no package with texts of this language is installed.
+        BadData: the language is unknown, or no package with texts of it is installed.
     """
-    path = cache / f"texts-{language}.txt"
+    if language not in LANGUAGES:
+        raise BadData(f"there are no texts for language {language!r}; known are {', '.join(LANGUAGES)}")
+    files = list(_files(language))
+    bible = language == "en" and shutil.which("mod2imp") is not None
+    listing = repr([_EXTRACTION, bible, [(str(path), path.stat().st_size) for path, _ in files]])
+    path = cache / f"texts-{language}-{hashlib.sha256(listing.encode()).hexdigest()[:12]}.txt"
     if not path.exists():
-        found = list(dict.fromkeys(_clean(p) for text in _sources(language) for p in _split(text)))
-        found = [p for p in found if len(p) >= _SHORTEST]
+        sources = [extract(_read(source)) for source, extract in files]
+        if bible:
+            sources.append(_bible())
+        found = list(dict.fromkeys(p for text in sources for p in map(_clean, _split(text)) if _is_prose(p, language)))
         if not found:
             raise BadData(
                 f"no texts for {language!r} are installed; on Debian: apt install {' '.join(PACKAGES)}, "
-                "or train without synthetic lines (--synthetic 0)"
+                "or train without synthetic lines"
             )
         cache.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(found), "utf-8")
     return path.read_text("utf-8").split("\n")
 
 
-def _sources(language: str) -> Iterator[str]:
-    for pattern in _HTML[language]:
-        for path in sorted(_SHARE.glob(pattern)):
-            yield _strip_html(_read(path))
-    for name in _PLAIN[language]:
-        if (_SHARE / name).exists():
-            yield re.sub(r"\[(1913 Webster|Obs\.|syn:.*?|(19|20)\d\d.*?)\]", "", _read(_SHARE / name))
-    for path in sorted(_SHARE.glob(_FORTUNES[language])):
-        if path.is_file() and path.suffix not in (".dat", ".u8"):
-            yield "\n\n".join(" ".join(entry.split()) for entry in _read(path.resolve()).split("\n%"))
+def long_s(text: str) -> str:
+    """German text with the long s, in the orthography that goes with it (ß for a final ss).
+
+    s is ſ unless it ends a word or a part of a compound; the commonest such parts are known, the others
+    cannot be told without a dictionary.
+    """
+    text = _JOINTS.sub(_ROUND, _FIRST_PARTS.sub(f"\\1{_ROUND}", text))
+    text = re.sub(r"s(?=[a-zäöüßſ])", "ſ", _SHARP_S.sub("ß", text))
+    return text.replace(_ROUND, "s")
+
+
+_ROUND = "\0"  # stands for an s that is known to be round
+_FIRST_PARTS = re.compile(  # beginnings of words that end in a round s: aus|geführt, Reichs|tag
+    r"\b((?:her|hin|vor|dar|durch)?au(?!sse[rn]\b|sserh|sserd)|die(?=smal|sseit|sbezüg|sjähr)|bi(?=sher|sweil|slang)"
+    r"|hau(?=s[bcdfghjklmnrsvwz])|leben|reich|staat|krieg|land|lande|bunde|glauben|recht|himmel|geiste|handel|volk"
+    r"|könig|arbeit)s(?=[a-zäöü])(?!e[nrms]?\b|t\b|es\b)",
+    re.IGNORECASE,
+)
+_JOINTS = re.compile(r"(?<=ung|eit|ion|aft|tät|tum)(?<![^hk]eit)s(?=[a-zäöü])(?!ten?\b|t\b)")  # Hoffnungs|los
+_SHARP_S = re.compile(r"ss(?=[bdfghklmnrtvwz]|\b)")
+
+
+def _files(language: str) -> Iterator[tuple[Path, Callable[[str], str]]]:
+    """The installed files of a language, in a fixed order, and how to get the text out of each."""
+    local = {"en": "en-US", "de": "de-DE", "fr": "fr-FR"}[language]
+    pages = [f"doc/debian-handbook/html/{local}/*.html", f"debian-reference/*.{language}.html"]
+    pages.append(f"developers-reference/{language}/*.html")
     if language == "en":
-        yield _bible()
-    for path in sorted((_SHARE / "man" / language).glob("man*/*.gz")) if language != "en" else ():
-        yield _strip_man(_read(path))
+        pages.append("doc/anarchism/html/*.html")
+        for name in ("gcide", "devil", "jargon", "foldoc"):
+            yield from ((path, _strip_dictionary) for path in _SHARE.glob(f"dictd/{name}.dict.dz"))
+    else:
+        yield from ((path, _strip_man) for path in sorted(_SHARE.glob(f"man/{language}/man*/*.gz")))
+    for pattern in pages:
+        yield from ((path, _strip_html) for path in sorted(_SHARE.glob(pattern)))
+    for path in sorted(_SHARE.glob("games/fortunes/*" if language == "en" else f"games/fortunes/{language}/*")):
+        if path.is_file() and path.suffix not in (".dat", ".u8"):
+            yield path, _strip_fortunes
 
 
 def _read(path: Path) -> str:
@@ -92,11 +111,8 @@ def _read(path: Path) -> str:
 
 
 def _bible() -> str:
-    """World English Bible of sword-text-web, if it is installed with its reader."""
-    try:
-        done = subprocess.run(["mod2imp", "engWEB2015eb"], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return ""
+    """World English Bible of sword-text-web; empty if only its reader is installed."""
+    done = subprocess.run(["mod2imp", "engWEB2015eb"], capture_output=True, text=True, check=False)
     return _strip_html(re.sub(r"<note.*?</note>", "", re.sub(r"\$\$\$.*", "\n", done.stdout)))
 
 
@@ -112,9 +128,37 @@ def _strip_man(text: str) -> str:
     return re.sub(r"\\(\(..|\[[^\]]*\]|.)", lambda m: "-" if m.group(1) == "-" else " ", joined)
 
 
+def _strip_dictionary(text: str) -> str:
+    text = re.sub(r"\[(1913 Webster|Obs\.|syn:.*?|(19|20)\d\d.*?)\]", "", text)
+    return re.sub(r"\\[^\\\n]*\\,?|[{}]", "", text)  # pronunciations, links
+
+
+def _strip_fortunes(text: str) -> str:
+    return "\n\n".join(" ".join(entry.split()) for entry in text.split("\n%"))
+
+
 def _split(text: str) -> list[str]:
     return re.split(r"\n\s*\n|\n(?=[A-Z%])", text)
 
 
 def _clean(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def _is_prose(text: str, language: str) -> bool:
+    common = sum(c.isalpha() or c in " .,;:!?'’\"“”„«»()-–—" for c in text)
+    if len(text) < _SHORTEST or common < _PROSE * len(text):
+        return False
+    words = text.lower().split()  # translations are incomplete: some paragraphs are still English
+    return language == "en" or _count(words, _ENGLISH) <= _count(words, _OWN[language])
+
+
+_ENGLISH = frozenset("the of and to is that for are with you".split())
+_OWN = {
+    "de": frozenset("der die das und ist nicht den ein eine zu mit für sie es auf im dem".split()),
+    "fr": frozenset("le la les de des et est un une à que qui pour dans en du".split()),
+}
+
+
+def _count(words: list[str], known: frozenset[str]) -> int:
+    return sum(word in known for word in words)

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole flow, from grey pixels to a line of text.
+
+    grey -> normalise -> frames -> device -> scores -> CTC -> characters
+
+Each stage is a pure function in integers; the only state is the model, which is frozen, and the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from zeile.alphabet import Alphabet
+from zeile.beam import BeamOptions, BeamSearch
+from zeile.columns import Frames, frames_of
+from zeile.ctc import Scores, Span, best_path, line_confidence
+from zeile.device import Device
+from zeile.errors import ImageTooLarge
+from zeile.manifest import Model
+from zeile.network import Network
+from zeile.normalise import normalise_with_extent
+
+__all__ = ["BeamOptions", "Character", "Line", "Recognizer"]
+
+Grey = npt.NDArray[np.uint8]
+
+MAX_COLUMNS = 1 << 16
+"""Columns of the longest line that is read: a thousand times its height, so no line of text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Character:
+    """A character and where the network saw it.
+
+    Attributes:
+        text: one grapheme.
+        left_px: first column of the image, pixels.
+        right_px: the column behind the last one; neighbours may share a column.
+        confidence: 0 ... 10000.
+    """
+
+    text: str
+    left_px: int
+    right_px: int
+    confidence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line as it was read.
+
+    Attributes:
+        text: all characters.
+        confidence: mean of the characters', rounded down, 0 ... 10000; None if there are none.
+        characters: from left to right.
+    """
+
+    text: str
+    confidence: int | None
+    characters: tuple[Character, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the device reads: frames of ``columns`` columns, which show the image from ``left`` to ``right``."""
+
+    frames: Frames
+    columns: int
+    left: int
+    right: int
+
+
+class Recognizer:
+    """Reads lines with one model on one device.
+
+    Args:
+        model: from ``load_model``.
+        device: from ``open_device`` with the model's network.
+        reading: one of the alphabet's; None is the model's default.
+        beam: options of the beam search; None takes the best path.
+
+    Raises:
+        BadSettings: the model has no such reading.
+    """
+
+    def __init__(
+        self, model: Model, device: Device, *, reading: str | None = None, beam: BeamOptions | None = None
+    ) -> None:
+        self.model, self.device = model, device
+        self._merged, alphabet = model.alphabet.merged(reading), model.alphabet
+        self._search = beam and BeamSearch(self._merged, alphabet.blank, beam, alphabet.characters)
+
+    def read(self, grey: Grey) -> Line:
+        """Read one image of a line, (h, w) uint8, of either polarity; a blank one gives a line without text.
+
+        Raises:
+            ImageTooLarge: the line is more than MAX_COLUMNS columns long at the model's height.
+        """
+        return self.read_batch([grey])[0]
+
+    def read_batch(self, greys: Sequence[Grey]) -> list[Line]:
+        """Read several images; each line is what ``read`` gives, to the last bit."""
+        network = self.model.network
+        prepared = [prepare(grey, network) for grey in greys]
+        scores = self.device.run_batch([line.frames for line in prepared])
+        spans = [self._spans(s) for s in scores]
+        per_step, alphabet = network.columns_per_step, self.model.alphabet
+        return [compose(s, p, per_step, alphabet) for s, p in zip(spans, prepared, strict=True)]
+
+    def _spans(self, scores: Scores) -> Sequence[Span]:
+        if self._search:
+            return self._search.read(scores)[0].spans
+        return best_path(scores, self._merged, self.model.alphabet.blank)
+
+
+def prepare(grey: Grey, network: Network) -> Prepared:
+    """Normalise an image and cut it into frames."""
+    line, left, right = normalise_with_extent(grey, network.height_px)
+    columns = line.shape[1]
+    if columns > MAX_COLUMNS:
+        raise ImageTooLarge(
+            f"the line is {columns} columns long at the model's height of {network.height_px}, "
+            f"at most {MAX_COLUMNS} are allowed; cut it into lines of text"
+        )
+    return Prepared(frames_of(line, network.pixel_bits, network.columns_per_frame), columns, left, right)
+
+
+def compose(spans: Sequence[Span], line: Prepared, columns_per_step: int, alphabet: Alphabet) -> Line:
+    """Put the characters back into the image's pixels."""
+
+    def pixels(step: int) -> int:
+        """Column of the image at a step's left edge, in 1/columns."""
+        return min(step * columns_per_step, line.columns) * (line.right - line.left)
+
+    characters = tuple(
+        Character(
+            alphabet.characters[span.label],
+            line.left + pixels(span.start) // line.columns,
+            line.left - -pixels(span.end) // line.columns,  # rounded up
+            span.confidence,
+        )
+        for span in spans
+    )
+    text = "".join(character.text for character in characters)
+    return Line(text, line_confidence([span.confidence for span in spans]), characters)

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the service answers, for its OpenAPI description and for whoever checks answers against it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+SHA256 = "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4"
+
+Confidence = Field(ge=0, le=1, description="0 to 1, four decimals; the same on every engine")
+
+
+class Problem(BaseModel):
+    """Problem details (RFC 9457)."""
+
+    type: str = Field(examples=["urn:zeile:problem:bad-image"])
+    title: str = Field(examples=["Image cannot be read"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["The file has 0 bytes; send a PNG, JPEG or TIFF file."])
+
+
+class Character(BaseModel):
+    """A character and where it stands."""
+
+    text: str = Field(examples=["Z"])
+    left: int = Field(description="first pixel column of the image as it was sent", examples=[12])
+    right: int = Field(description="the column behind the last one", examples=[31])
+    confidence: float = Confidence
+
+
+class Line(BaseModel):
+    """A file and its text, or why it has none."""
+
+    file: str = Field(description="as the client called it", examples=["page1_line1.png"])
+    text: str | None = Field(description="empty for a blank line, null with an error", examples=["Zeile"])
+    confidence: float | None = Field(description="mean of the characters, null without any", examples=[0.9871])
+    characters: list[Character]
+    error: Problem | None = Field(None, description="only where the file could not be read")
+
+
+class ModelName(BaseModel):
+    """The model that read the lines."""
+
+    name: str = Field(examples=["latin-print"])
+    version: str = Field(examples=["1"])
+    sha256: str = Field(description="of manifest.json, which pins every file", examples=[SHA256])
+
+
+class Times(BaseModel):
+    """Milliseconds. Stages count the batches that the lines were in; lines of other requests may have shared them."""
+
+    decode: float = Field(description="image file to grey pixels")
+    preprocess: float = Field(description="grey pixels to a line of the model's height")
+    network: float = Field(description="the engine")
+    ctc: float = Field(description="scores to text, confidence and positions")
+    total: float = Field(description="from the whole request received to the answer, waiting included")
+
+
+class Recognition(BaseModel):
+    """Answer of /v1/recognize."""
+
+    lines: list[Line] = Field(description="one for each file, in the order sent")
+    model: ModelName
+    engine: dict[str, Any] = Field(examples=[{"engine": "cpu", "path": "avx2", "threads": 2}])
+    time_ms: Times
+
+
+RECOGNITION: dict[str, Any] = {
+    "lines": [
+        {
+            "file": "line.png",
+            "text": "Zu",
+            "confidence": 0.9746,
+            "characters": [
+                {"text": "Z", "left": 12, "right": 31, "confidence": 0.9981},
+                {"text": "u", "left": 33, "right": 47, "confidence": 0.9512},
+            ],
+        },
+        {
+            "file": "empty.png",
+            "text": None,
+            "confidence": None,
+            "characters": [],
+            "error": {
+                "type": "urn:zeile:problem:bad-image",
+                "title": "Image cannot be read",
+                "status": 422,
+                "detail": "the image file is empty (0 bytes)",
+            },
+        },
+    ],
+    "model": {"name": "latin-print", "version": "1", "sha256": SHA256},
+    "engine": {"engine": "cpu", "path": "avx2", "threads": 2},
+    "time_ms": {"decode": 0.41, "preprocess": 0.62, "network": 1.94, "ctc": 0.13, "total": 3.6},
+}
+"""Example of a ``Recognition``."""
+
+
+class Interval(BaseModel):
+    """Interval of the character error rate."""
+
+    low: float | None
+    high: float | None
+    level: float = Field(examples=[0.95])
+    over: Literal["documents", "lines"] = Field(description="what the bootstrap drew")
+    units: int
+    replicates: int
+    seed: int
+    warning: str | None = Field(description="why it should not be trusted")
+
+
+class WorstLine(BaseModel):
+    """A line with errors."""
+
+    id: str
+    errors: int
+    truth: str
+    text: str
+
+
+class Evaluation(BaseModel):
+    """Errors on all lines: NFC, extended grapheme clusters, blanks count, nothing folded, micro average."""
+
+    lines: int = Field(examples=[411])
+    documents: int
+    characters: int
+    cer: float | None = Field(description="character error rate, the primary figure", examples=[0.0123])
+    cer_interval: Interval
+    cer_codepoints: float | None
+    cer_lenient: float | None = Field(description="quotes, dashes, long s and ligatures folded")
+    wer: float | None = Field(description="word error rate, UAX #29", examples=[0.048])
+    exact_lines: float | None = Field(description="share of lines without an error")
+    errors: int
+    substitutions: int
+    insertions: int
+    deletions: int
+    words: int
+    confusions: list[tuple[str, str, int]] = Field(
+        description="[ground truth, read, times], most frequent first; an empty string is nothing",
+        examples=[[["ſ", "f", 12], ["", ",", 3]]],
+    )
+    worst_lines: list[WorstLine]
+
+
+class Measurement(BaseModel):
+    """Answer of /v1/measure."""
+
+    evaluation: Evaluation
+    lines_per_second: float = Field(description="while reading, with whatever else the service did meanwhile")
+    model: ModelName
+    engine: dict[str, Any]
+    time_ms: Times
+
+
+class ModelFacts(BaseModel):
+    """A model that can be asked for as ``name`` (its highest version) or ``name/version``."""
+
+    name: str = Field(examples=["latin-print"])
+    version: str = Field(examples=["1"])
+    sha256: str | None = Field(examples=[SHA256])
+    default: bool = Field(description="read with when a request names none")
+    description: str | None = None
+    license: str | None = None
+    readings: list[str] = Field([], description="the first is the default", examples=[["plain", "diplomatic"]])
+    characters: list[str] = Field([], description="all that it can read")
+    evaluation: dict[str, Any] = Field({}, description="figures of its training, by split and set")
+    error: Problem | None = Field(None, description="why it cannot be used")
+
+
+class Models(BaseModel):
+    """Answer of /v1/models."""
+
+    models: list[ModelFacts]
+
+
+class Health(BaseModel):
+    """Answer of /healthz."""
+
+    status: Literal["ok"]
+    version: str = Field(description="of Zeile", examples=["0.1.0"])
+    model: ModelName
+    engine: dict[str, Any]
+    waiting: int = Field(description="jobs in the queue")

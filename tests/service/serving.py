@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The service as users meet it: over a socket, from a server in a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import uvicorn
+
+from zeile.service.app import create_app
+from zeile.settings import Settings
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[httpx.Client]:
+    """A client of a running service."""
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_level="critical"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the service did not start"
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def files(**named: bytes) -> list[tuple[str, tuple[str, bytes]]]:
+    """A form's files; ``_`` in a name stands for its last dot."""
+    return [("files", (".".join(name.rsplit("_", 1)), data)) for name, data in named.items()]
+
+
+def refused(response: httpx.Response, status: int, kind: str) -> str:
+    """Check that the answer is a problem of this status and kind; returns its detail."""
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert (response.status_code, problem["status"]) == (status, status), problem
+    assert problem["type"] == f"urn:zeile:problem:{kind}"
+    assert set(problem) == {"type", "title", "status", "detail"}
+    detail: str = problem["detail"]
+    return detail

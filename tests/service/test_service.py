@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What holds for the service as a whole: its limits, its models, its description."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.models import line_png, write_tiny_model
+from tests.service.serving import refused, serving
+
+import zeile
+from zeile.errors import ZeileError
+from zeile.service.problems import KINDS, kind_of
+from zeile.service.schemas import Health, Models
+from zeile.settings import Settings
+
+LIMIT = 100_000
+
+
+@pytest.fixture(scope="module")
+def small(models: Path) -> Iterator[httpx.Client]:
+    with serving(Settings(models=models, model="tiny/1", body_bytes=LIMIT)) as client:
+        yield client
+
+
+def chunks(size: int) -> Iterator[bytes]:
+    for _ in range(size // 1000):
+        yield bytes(1000)
+
+
+@pytest.mark.parametrize("path", ["/v1/recognize", "/v1/measure"])
+@pytest.mark.parametrize("media_type", ["image/png", "application/zip", "multipart/form-data; boundary=x"])
+def test_long_bodies_are_refused(small: httpx.Client, path: str, media_type: str) -> None:
+    headers = {"content-type": media_type}
+    announced = small.post(path, content=bytes(LIMIT + 1), headers=headers)
+    assert f"{LIMIT + 1} bytes" in refused(announced, 413, "body-too-large")
+    if path == "/v1/measure" and media_type == "image/png":
+        return  # refused for its media type before the body is read
+    if path == "/v1/recognize" and media_type == "application/zip":
+        return
+    start = b'--x\r\ncontent-disposition: form-data; name="files"; filename="a"\r\n\r\n'
+
+    def endless() -> Iterator[bytes]:
+        yield start
+        yield from chunks(3 * LIMIT)
+
+    assert str(LIMIT) in refused(small.post(path, content=endless(), headers=headers), 413, "body-too-large")
+
+
+def test_bodies_up_to_the_limit_are_read(small: httpx.Client) -> None:
+    data = line_png(1)
+    padded = data + bytes(LIMIT - len(data))  # what follows a PNG's end is not looked at
+    response = small.post("/v1/recognize", content=padded, headers={"content-type": "image/png"})
+    assert response.status_code == 200
+
+
+def test_errors_of_the_framework_are_problems_too(service: httpx.Client) -> None:
+    for response, status in ((service.get("/nothing"), 404), (service.get("/v1/recognize"), 405)):
+        assert response.headers["content-type"] == "application/problem+json"
+        assert (response.status_code, response.json()["status"]) == (status, status)
+    assert service.get("/v1/recognize").headers["allow"] == "POST"
+
+
+def test_every_error_of_zeile_has_a_status() -> None:
+    def below(kind: type[ZeileError]) -> Iterator[type[ZeileError]]:
+        for sub in kind.__subclasses__():
+            yield sub
+            yield from below(sub)
+
+    assert [e.__name__ for e in below(ZeileError) if kind_of(e("")) is KINDS[Exception]] == []
+
+
+def test_health(service: httpx.Client) -> None:
+    health = Health.model_validate_json(service.get("/healthz").content)
+    assert (health.status, health.version, health.model.name) == ("ok", zeile.__version__, "tiny")
+    assert health.engine["engine"] == "cpu"
+
+
+def test_models_with_a_damaged_one_among_them(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path, version="1")
+    damaged = write_tiny_model(tmp_path, version="2")
+    with serving(Settings(models=tmp_path, model="tiny/1")) as client:
+        before = Models.model_validate_json(client.get("/v1/models").content).models
+        assert [(m.version, m.default, m.error) for m in before] == [("1", True, None), ("2", False, None)]
+        assert before[0].readings == ["plain", "diplomatic"]
+        assert "ſ" in before[0].characters
+        manifest = damaged / "manifest.json"
+        manifest.write_bytes(manifest.read_bytes().replace(b"Random", b"R\xffndom"))
+        _, after = Models.model_validate_json(client.get("/v1/models").content).models
+        assert after.error is not None
+        assert after.error.status == 503
+        response = client.post("/v1/recognize?model=tiny/2", content=line_png(1), headers={"content-type": "image/png"})
+        refused(response, 503, "bad-model")
+        assert client.get("/healthz").status_code == 200
+
+
+def test_description(service: httpx.Client) -> None:
+    described = service.get("/openapi.json").json()
+    assert set(described["paths"]) == {"/v1/recognize", "/v1/measure", "/v1/models", "/healthz"}
+    recognize = described["paths"]["/v1/recognize"]["post"]
+    assert set(recognize["requestBody"]["content"]) == {"multipart/form-data", "image/*"}
+    assert {p["name"] for p in recognize["parameters"]} == {"model", "reading", "beam"}
+    assert {"200", "413", "415", "422", "503"} <= set(recognize["responses"])
+    assert "application/problem+json" in recognize["responses"]["422"]["content"]
+    assert "Problem" in described["components"]["schemas"]
+    assert recognize["responses"]["200"]["content"]["application/json"]["example"]["lines"]
+
+
+def test_answers_keep_the_page_to_itself(service: httpx.Client) -> None:
+    for path in ("/", "/static/page.js", "/nothing"):
+        headers = service.get(path).headers
+        assert headers["content-security-policy"].startswith("default-src 'self'")
+        assert headers["x-content-type-options"] == "nosniff"
+    assert service.get("/docs").status_code == 404  # it would load scripts from elsewhere
