@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import io
+import itertools
 import json
 import os
 import socket
@@ -114,7 +115,7 @@ def main() -> int:
         idle = resident_mib(process.pid)
         print(f"idle: {idle:.1f} MiB, {open_files(process.pid)} descriptors", flush=True)
         began, edges = time.perf_counter(), [given.lines * i // 10 for i in range(11)]
-        for first, end in zip(edges[:-1], edges[1:], strict=True):
+        for first, end in itertools.pairwise(edges):
             with ThreadPoolExecutor(given.clients) as pool:
                 shares = [range(first + i, end, given.clients) for i in range(given.clients)]
                 wrong += sum(pool.map(client, [port] * len(shares), shares, [files] * len(shares)))

@@ -20,7 +20,7 @@ from zeile.bench.dequantise import SCORE_HIGH, SCORE_LOW
 from zeile.bench.network_peers import NetworkPeer, TorchPeer, as_codes, onnx_peers
 from zeile.bench.timing import Clocked, Rate, Ratio, interleave
 from zeile.device.reference import Reference
-from zeile.errors import BadData, BadSettings
+from zeile.errors import BadData
 from zeile.network import Conv2d, Dense, Layer, Lstm, MaxPool, Network
 
 WIDE: dict[str, Any] = {"weight_bits": 8, "out_bits": 8}  # 8 bits: rounding hides no mistake of scale
@@ -53,7 +53,18 @@ def _run(tmp_path: Path, lines: Path, *more: str) -> int:
     write_tiny_model(tmp_path / "models")
     parser = argparse.ArgumentParser()
     bench.add_arguments(parser)
-    fixed = ["--models", str(tmp_path / "models"), "--engine", "reference", "--rounds", "1", "--threads", "1"]
+    fixed = [
+        "--models",
+        str(tmp_path / "models"),
+        "--model",
+        "tiny",
+        "--engine",
+        "reference",
+        "--rounds",
+        "1",
+        "--threads",
+        "1",
+    ]
     return bench.run(parser.parse_args([str(lines), *fixed, *more]))
 
 
@@ -68,7 +79,7 @@ def test_measures_accuracy_and_speed(tmp_path: Path, lines: Path, capsys: pytest
     assert all(rate["lines_s"] > 0 for rate in found["speed"]["stages"].values())
     assert len(found["speed"]["all_cores"]) == 2
     assert found["peak"]["share"] is None
-    assert "no instruction path" in found["peak"]["reason"]
+    assert "does not run native code" in found["peak"]["reason"]
     assert found["speed"]["peers"] == {}
 
 
@@ -91,9 +102,7 @@ def test_missing_peers_are_named(
 
     monkeypatch.setattr(peers, "onnx_peers", absent)
     monkeypatch.setattr(peers, "TorchPeer", absent)
-    monkeypatch.setattr(
-        peers, "_PROGRAMS", {"rapidocr": {"rapidocr": absent}, "tesseract": {"tesserocr": absent}}
-    )
+    monkeypatch.setattr(peers, "_PROGRAMS", {"rapidocr": {"rapidocr": absent}, "tesseract": {"tesserocr": absent}})
     assert _run(tmp_path, lines, "--peers", "all") == 0
     printed = capsys.readouterr().out
     for name in ("onnx", "torch", "rapidocr", "tesserocr"):
@@ -121,12 +130,6 @@ def test_a_split_of_a_folder_is_an_error(tmp_path: Path, lines: Path) -> None:
         _run(tmp_path, lines, "--split", "val")
 
 
-def test_without_a_name_the_only_model_is_taken(tmp_path: Path, lines: Path) -> None:
-    write_tiny_model(tmp_path / "models", name="second")
-    with pytest.raises(BadSettings, match="second, tiny"):
-        _run(tmp_path, lines, "--peers", "none")
-
-
 def _same(peer: NetworkPeer, network: Network) -> None:
     """Scores of a float peer are those of the integers, but for rounding, alone and in a batch."""
     rng = np.random.default_rng(4)
@@ -146,9 +149,7 @@ def _same(peer: NetworkPeer, network: Network) -> None:
 
 
 @pytest.mark.parametrize(("layers", "together"), [(CONV, 1), (RECURRENT, 2)])
-def test_onnx_graph_equals_the_integers_but_for_rounding(
-    tmp_path: Path, layers: list[Layer], together: int
-) -> None:
+def test_onnx_graph_equals_the_integers_but_for_rounding(tmp_path: Path, layers: list[Layer], together: int) -> None:
     pytest.importorskip("onnx", reason="the exporter needs onnx, from the extra 'bench'")
     pytest.importorskip("onnxruntime", reason="running the graph needs onnxruntime, from the extra 'bench'")
     network = random_network(3, layers, height_px=16, columns_per_frame=together, pixel_bits=8)

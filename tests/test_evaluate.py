@@ -56,10 +56,7 @@ def test_counts_what_a_recognizer_reads() -> None:
 
 def test_batches_do_not_change_the_figures() -> None:
     parrot = _Parrot(TEXTS)
-    assert (
-        evaluate(parrot, _samples(), batch=2).readings
-        == evaluate(parrot, iter(_samples()), batch=16).readings
-    )
+    assert evaluate(parrot, _samples(), batch=2).readings == evaluate(parrot, iter(_samples()), batch=16).readings
     assert parrot.batches == [2, 2, 1, 5]
 
 

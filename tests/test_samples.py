@@ -49,14 +49,8 @@ def test_reads_a_zip_of_pairs_in_any_folder(tmp_path: Path) -> None:
 
 
 def test_reads_a_manifest_without_taking_quotes_for_quoting(tmp_path: Path) -> None:
-    rows = (
-        _row("00000", "train", "a", "one")
-        + _row("00001", "val", "b", '"two')
-        + _row("00002", "val", "", 'th"ree"')
-    )
-    path = _zip(
-        tmp_path / "m.zip", {"manifest.tsv": HEADER + rows} | {f"0000{i}.png": bytes([i]) for i in range(3)}
-    )
+    rows = _row("00000", "train", "a", "one") + _row("00001", "val", "b", '"two') + _row("00002", "val", "", 'th"ree"')
+    path = _zip(tmp_path / "m.zip", {"manifest.tsv": HEADER + rows} | {f"0000{i}.png": bytes([i]) for i in range(3)})
     assert [(s.id, s.doc, s.text, s.data) for s in open_lines(path, "val")] == [
         ("00001", "b", '"two', b"\x01"),
         ("00002", None, 'th"ree"', b"\x02"),

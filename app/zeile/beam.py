@@ -88,7 +88,7 @@ class BeamSearch:
         model = options.language_model
         if model is not None and len(characters) != len(merged):
             raise ValueError(f"{len(characters)} characters for {len(merged)} labels; a language model needs them all")
-        self._table = merged_table(np.zeros((0, len(merged)), np.int8), merged, blank)
+        self._table = merged_table(tuple(merged), blank)
         self._rules = beam_reference.Rules(
             blank=blank,
             width=options.width,
@@ -100,32 +100,33 @@ class BeamSearch:
         )
         self._native = None if native is None else self._prepared()
 
-    def read(self, scores: Scores) -> list[Hypothesis]:
+    def read(self, scores: Scores, most: int = MAX_WIDTH) -> list[Hypothesis]:
         """Readings of a line.
 
         Args:
             scores: (S, K) int8, unit 1/8 nat.
+            most: hypotheses wanted, at least 1; the search is the same.
 
         Returns:
-            1 ... width hypotheses, best first; equal ones in the order that ``beam_reference`` defines.
+            1 ... min(width, most) hypotheses, best first; equal ones in the order that ``beam_reference`` defines.
 
         Raises:
             ValueError: the scores do not fit the labels.
         """
         if self._native is None:
-            return self.read_reference(scores)
+            return self.read_reference(scores, most)
         check_scores(scores, len(self._table))
-        found = self._native.run(np.ascontiguousarray(scores))
+        found = self._native.run(np.ascontiguousarray(scores), most)
         return [_hypothesis(tuple(Span(*c) for c in characters), score) for characters, score in found]
 
-    def read_reference(self, scores: Scores) -> list[Hypothesis]:
+    def read_reference(self, scores: Scores, most: int = MAX_WIDTH) -> list[Hypothesis]:
         """The same by the definition: some hundred times slower."""
         check_scores(scores, len(self._table))
         logs = beam_reference.log_probabilities(scores, self._table)
         found = beam_reference.search(logs, self._rules)
         return [
             _hypothesis(tuple(self._span(scores, *span) for span in zip(labels, places, strict=True)), score)
-            for labels, places, score in found
+            for labels, places, score in found[:most]
         ]
 
     def _span(self, scores: Scores, label: int, place: tuple[int, int]) -> Span:

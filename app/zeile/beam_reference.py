@@ -50,20 +50,23 @@ class Rules:
     bonus: int = 0
 
     def character(self, state: int, label: int) -> tuple[int, int]:
-        """What the language model adds for a label: units, with the bonus, and the next state."""
+        """What the language model adds for a label: units, with the bonus, and the next state.
+
+        A logarithm above 0, which only a faulty model has, counts as 0: a label never gains by the model.
+        """
         if self.language is None:
             return self.bonus, 0
         total = 0
         for symbol in self.spelling[label]:
             log, state = self.language.step(state, symbol)
             total += log
-        return (total * self.weight >> 8) + self.bonus, state
+        return (min(total, 0) * self.weight >> 8) + self.bonus, state
 
     def ending(self, state: int) -> int:
         """What the language model adds for the end of the line, units."""
         if self.language is None or self.language.end < 0:
             return 0
-        return self.language.step(state, self.language.end)[0] * self.weight >> 8
+        return min(self.language.step(state, self.language.end)[0], 0) * self.weight >> 8
 
 
 @dataclass(frozen=True, slots=True)

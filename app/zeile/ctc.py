@@ -10,6 +10,7 @@ Source: Graves, Fernández, Gomez, Schmidhuber, "Connectionist temporal classifi
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -61,7 +62,8 @@ def best_path(scores: Scores, merged: Sequence[int], blank: int) -> list[Span]:
     Raises:
         ValueError: arguments do not fit together.
     """
-    table = merged_table(scores, merged, blank)
+    table = merged_table(tuple(merged), blank)
+    check_scores(scores, len(table))
     if native is None:
         return best_path_reference(scores, table, blank)
     spans = native.best_path(np.ascontiguousarray(scores), table, blank, exp_table())
@@ -116,15 +118,16 @@ def check_scores(scores: Scores, classes: int) -> None:
         raise ValueError(f"scores are {scores.dtype} {scores.shape}, the alphabet needs int8 (S, {classes})")
 
 
-def merged_table(scores: Scores, merged: Sequence[int], blank: int) -> Ints:
-    """Check a decoder's arguments against each other; returns ``merged`` as (K,) int64.
+@functools.lru_cache(maxsize=64)
+def merged_table(merged: tuple[int, ...], blank: int) -> Ints:
+    """The map of a reading as (K,) int64, read-only; checked and made once for each map.
 
     Raises:
-        ValueError: scores are not int8 of two dimensions, or a label is outside 0 ... K - 1.
+        ValueError: a label is outside 0 ... K - 1, or the blank does not stay the blank.
     """
     classes = len(merged)
-    check_scores(scores, classes)
     table = np.asarray(merged, np.int64)
+    table.flags.writeable = False
     if not 0 <= blank < classes or table.min() < 0 or table.max() >= classes:
         raise ValueError(f"the blank ({blank}) or a merged label is outside 0 ... {classes - 1}")
     if table[blank] != blank:

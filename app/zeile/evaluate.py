@@ -78,9 +78,7 @@ class Evaluation:
             BadData: not as many texts as samples.
         """
         if len(samples) != len(texts):
-            raise BadData(
-                f"{len(texts)} texts were given for {len(samples)} lines; a line that was not read is ''"
-            )
+            raise BadData(f"{len(texts)} texts were given for {len(samples)} lines; a line that was not read is ''")
         pairs = zip(samples, texts, strict=True)
         return cls(tuple(Reading(s.id, s.doc, s.text, t, metrics.compare(s.text, t)) for s, t in pairs))
 

@@ -115,14 +115,9 @@ def paired_bootstrap(
         BadData: the lines of A and B are not the same, or as for ``bootstrap``.
     """
     if [e.length for e in a] != [e.length for e in b]:
-        raise BadData(
-            f"A has {len(a)} lines and B {len(b)}, or their ground truth differs; compare the same lines"
-        )
+        raise BadData(f"A has {len(a)} lines and B {len(b)}, or their ground truth differs; compare the same lines")
     units, over, warning = _units(documents, len(a))
-    groups = [
-        _grouped(values, units)
-        for values in ([e.count for e in a], [e.count for e in b], [e.length for e in a])
-    ]
+    groups = [_grouped(values, units) for values in ([e.count for e in a], [e.count for e in b], [e.length for e in a])]
     errors_a, errors_b, length = _resampled(np.stack(groups), seed, replicates)
     difference = (errors_a - errors_b) / np.maximum(length, 1)
     low, high = np.percentile(difference, (2.5, 97.5))
@@ -134,9 +129,7 @@ def paired_bootstrap(
 def _units(documents: Sequence[str | None], lines: int) -> tuple[Counts, str, str | None]:
     """What to draw: (lines,) the unit of each line, its name, and a warning."""
     if lines == 0 or len(documents) != lines:
-        raise BadData(
-            f"{lines} lines and {len(documents)} documents of lines; an interval needs one for each line"
-        )
+        raise BadData(f"{lines} lines and {len(documents)} documents of lines; an interval needs one for each line")
     names = sorted({d for d in documents if d is not None})
     each = np.arange(lines)
     narrow = "so lines were drawn one by one and the interval is too narrow"

@@ -86,15 +86,15 @@ def _own_band(line: Grey) -> tuple[int, int] | None:
     """Rows of the line itself, if others reach into the crop from above or below; None if it is alone.
 
     Neighbours are bands of rows that an empty gap parts from the main band. The dots of i and the accents of a line
-    without any ascender look like that too, so the gap must be an eighth of the band, and in a short line more.
+    without any ascender look like that too, so the gap must be an eighth of the band, and in a short line a quarter.
 
     Returns:
-        First row and the row behind the last, the gaps left out.
+        First row and the row behind the last.
     """
     height, width = line.shape
     mass = np.where(line > _STRONG, line, 0).sum(axis=1, dtype=np.int64)
     low, high = int(mass.min()), int(mass.max())
-    written = np.concatenate(([False], mass > low + (high - low) // 25, [False]))
+    written = np.concatenate(([False], mass > low + (high - low) // 12, [False]))
     edges = np.flatnonzero(written[1:] != written[:-1])
     starts, ends = edges[::2], edges[1::2]
     if len(starts) < 2:
@@ -102,15 +102,18 @@ def _own_band(line: Grey) -> tuple[int, int] | None:
     central = mass * (height - np.abs(2 * np.arange(height, dtype=np.int64) + 1 - height))
     sums = np.concatenate(([0], np.cumsum(central)))
     main = int(np.argmax(sums[ends] - sums[starts]))
-    wanted = (int(ends[main]) - int(starts[main])) * (1 if width >= 4 * height else 3)  # eighths of a row
+    wanted = (int(ends[main]) - int(starts[main])) * (1 if width >= 4 * height else 2)  # eighths of a row
     first, last = main, main
     while first > 0 and (starts[first] - ends[first - 1]) * 8 < wanted:
         first -= 1
     while last + 1 < len(starts) and (starts[last + 1] - ends[last]) * 8 < wanted:
         last += 1
-    if first == 0 and last + 1 == len(starts):
-        return None
-    return int(starts[first]), int(ends[last])
+    top, bottom = 0, height  # cut where the gap is emptiest, so that the few ascenders of a line are kept
+    if first > 0:
+        top = int(ends[first - 1]) + int(mass[ends[first - 1] : starts[first]].argmin())
+    if last + 1 < len(starts):
+        bottom = int(starts[last + 1]) - int(mass[ends[last] : starts[last + 1]][::-1].argmin())
+    return None if (top, bottom) == (0, height) else (top, bottom)
 
 
 def _measure(line: Grey, top: int, bottom: int) -> tuple[int, int]:

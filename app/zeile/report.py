@@ -63,9 +63,7 @@ def figure(width: float = 8.0, height: float = 4.0) -> tuple[Any, Any]:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise BadSettings(
-            "plots need matplotlib, which is not installed: pip install 'zeile[bench]'"
-        ) from None
+        raise BadSettings("plots need matplotlib, which is not installed: pip install 'zeile[bench]'") from None
     drawn = Figure(figsize=(width, height), dpi=120, layout="constrained")
     axes = drawn.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
@@ -79,9 +77,7 @@ def as_png(drawn: Any) -> bytes:
     return target.getvalue()
 
 
-def cer_plot(
-    figures: Mapping[str, Mapping[str, Any]], title: str = "Character error rate, 95 % interval"
-) -> bytes:
+def cer_plot(figures: Mapping[str, Mapping[str, Any]], title: str = "Character error rate, 95 % interval") -> bytes:
     """Bars of CER with their intervals, as PNG.
 
     Args:
@@ -116,9 +112,7 @@ def _confusions(evaluations: Mapping[str, Evaluation]) -> bytes:
     axes.barh(range(len(top)), [count for _, count in top], color=_BLUE)
     axes.set_yticks(range(len(top)), [f"{shown(truth)} → {shown(text)}" for (truth, text), _ in top])
     axes.invert_yaxis()
-    axes.set(
-        xlabel="times", title=f"Most frequent confusions (truth → read, {_EPSILON} nothing, {_BLANK} blank)"
-    )
+    axes.set(xlabel="times", title=f"Most frequent confusions (truth → read, {_EPSILON} nothing, {_BLANK} blank)")
     return as_png(drawn)
 
 
@@ -132,8 +126,7 @@ def _histogram(evaluations: Mapping[str, Evaluation]) -> bytes:
     for number, (name, evaluation) in enumerate(evaluations.items()):
         rates = [100 * c.characters.rate for c in evaluation.comparisons]
         bins = [
-            sum(low <= r < high for r in rates)
-            for low, high in zip(edges, [*edges[1:], float("inf")], strict=True)
+            sum(low <= r < high for r in rates) for low, high in zip(edges, [*edges[1:], float("inf")], strict=True)
         ]
         bins[-1] += sum(r == float("inf") for r in rates)
         shares = [100 * count / len(rates) for count in bins]

@@ -85,9 +85,7 @@ def open_lines(path: Path, split: str | None = None) -> Iterator[Sample]:
         yield sample
     if not found:
         of_split = "" if split is None else f" of split {split!r}"
-        raise BadData(
-            f"{path}: holds no labelled lines{of_split}; wanted are NNN.png with NNN.gt.txt, or manifest.tsv"
-        )
+        raise BadData(f"{path}: holds no labelled lines{of_split}; wanted are NNN.png with NNN.gt.txt, or manifest.tsv")
 
 
 class _Folder:
@@ -110,9 +108,7 @@ class _Zip:
         self.path, self.file = path, file
         members = [m for m in file.infolist() if not m.is_dir()]
         if len(members) > 2 * MAX_LINES + 1:
-            raise BadData(
-                f"{path}: has {len(members)} members, at most {2 * MAX_LINES + 1} are read; split the set"
-            )
+            raise BadData(f"{path}: has {len(members)} members, at most {2 * MAX_LINES + 1} are read; split the set")
         for member in members:
             _check_member(path, member)
         self.names = sorted(m.filename for m in members)
@@ -134,18 +130,14 @@ class _Zip:
 def _check_member(path: Path, member: zipfile.ZipInfo) -> None:
     parts = PurePosixPath(member.filename.replace("\\", "/"))
     if parts.is_absolute() or ".." in parts.parts or _DRIVE.match(member.filename):
-        raise BadData(
-            f"{path}: member {member.filename!r} leads out of the zip file; build it with plain names"
-        )
+        raise BadData(f"{path}: member {member.filename!r} leads out of the zip file; build it with plain names")
     if stat.S_ISLNK(member.external_attr >> 16):
         raise BadData(f"{path}: member {member.filename!r} is a link; put the file itself there")
 
 
 def _check_size(where: Path, size: int, limit: int) -> None:
     if size > limit:
-        raise BadData(
-            f"{where}: has {size} bytes or more, at most {limit} are read; is it a line image or its text?"
-        )
+        raise BadData(f"{where}: has {size} bytes or more, at most {limit} are read; is it a line image or its text?")
 
 
 def _from_zip(path: Path, split: str | None) -> Iterator[Sample]:
@@ -213,6 +205,4 @@ def _decoded(where: str, data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadData(
-            f"{where}: is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
-        ) from None
+        raise BadData(f"{where}: is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None

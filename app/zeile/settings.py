@@ -28,7 +28,7 @@ from zeile.errors import BadSettings
 PREFIX = "ZEILE_"
 INSTALLED_MODELS = Path("/opt/zeile/models")
 
-_READ_ELSEWHERE = ("ZEILE_NATIVE_PATH", "ZEILE_TRAIN_OPERATOR")  # of the native engine, and of training
+_READ_ELSEWHERE = ("ZEILE_NATIVE_PATH", "ZEILE_TRAIN_OPERATOR", "ZEILE_VENV", "ZEILE_PYTHON")  # deploy/ reads two
 _ENGINES = ("cpu", "reference")  # as in zeile.device, which is not imported here: settings cost no NumPy
 
 

@@ -21,7 +21,7 @@ from zeile.service.uploads import FIELDS, MAX_FILES
 BLANK = b"P5 60 40 255\n" + 60 * 40 * b"\xff"
 
 
-def read(service: httpx.Client, query: str = "", **named: bytes) -> Recognition:
+def read(service: httpx.Client, query: str = "", /, **named: bytes) -> Recognition:
     response = service.post(f"/v1/recognize{query}", files=files(**named))
     assert response.status_code == 200, response.text
     return Recognition.model_validate_json(response.content, strict=True)

@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 from zeile.errors import BadSettings
-from zeile.manifest import find_model, list_models
+from zeile.manifest import find_model
+from zeile.settings import Settings
 
 DEFAULT_LINES = 300
 
@@ -36,12 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--model",
-        default=os.environ.get("ZEILE_MODEL"),
         metavar="NAME",
-        help="model name, name/version or folder (default: ZEILE_MODEL, or the only one there is)",
+        help="model name, name/version or folder (default: ZEILE_MODEL)",
     )
     parser.add_argument("--models", type=Path, help="folder of models (default: ZEILE_MODELS)")
-    parser.add_argument("--engine", default=os.environ.get("ZEILE_ENGINE", "cpu"), help="default %(default)s")
+    parser.add_argument("--engine", help="cpu or reference (default: ZEILE_ENGINE)")
     parser.add_argument(
         "--threads",
         type=int,
@@ -73,12 +73,13 @@ def run(args: argparse.Namespace) -> int:
     if args.rounds < 1 or args.count < 0 or args.threads < 0:
         given = f"--rounds {args.rounds}, --lines {args.count}, --threads {args.threads}"
         raise BadSettings(f"{given}: rounds must be at least 1, lines and threads at least 0")
+    settings = Settings()
     options = Options(
         path=args.path,
         split=args.split,
         count=args.count,
-        model=_model_folder(args.model, args.models),
-        engine=args.engine,
+        model=find_model(args.model or settings.model, args.models or settings.models),
+        engine=args.engine or settings.engine,
         threads=args.threads or len(os.sched_getaffinity(0)),
         reading=args.reading,
         peers=args.peers,
@@ -92,18 +93,3 @@ def run(args: argparse.Namespace) -> int:
             print(f"zeile bench: {error}", file=sys.stderr)
     print(report.as_json(found) if args.json else report.as_text(found))
     return 0
-
-
-def _model_folder(name: str | None, models: Path | None) -> Path:
-    """The model asked for; without a name, the only one there is."""
-    checkout = Path("models")
-    default = checkout if checkout.is_dir() else Path("/opt/zeile/models")
-    folder = models or Path(os.environ.get("ZEILE_MODELS", default))
-    if name is not None:
-        return find_model(name, folder)
-    names = {path.parent.name for path in list_models(folder)}
-    if len(names) != 1:
-        raise BadSettings(
-            f"{folder} holds {len(names)} models ({', '.join(sorted(names)) or 'none'}); name one by --model"
-        )
-    return find_model(names.pop(), folder)

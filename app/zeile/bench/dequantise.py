@@ -91,9 +91,7 @@ def dequantise(network: Network) -> list[FloatLayer]:
         if isinstance(layer, MaxPool):
             layers.append(FloatPool(layer.columns, layer.rows))
             continue
-        weight, bias, multiplier = (
-            _doubles(network, index, name) for name in ("weight", "bias", "multiplier")
-        )
+        weight, bias, multiplier = (_doubles(network, index, name) for name in ("weight", "bias", "multiplier"))
         scale = multiplier / 2.0**15
         if isinstance(layer, Conv2d):
             layers.append(_conv(network, index, layer, weight / entering, bias, scale))
@@ -124,9 +122,7 @@ def _conv(
         source = 2.0 ** (1 - network.codes[layer.skip + 1].bits)
         gain = _single(_doubles(network, index, "gain") * scale / source)
     weight = (weight * scale[:, None, None, None]).transpose(0, 3, 1, 2)  # (Co, Ci, along, down)
-    return FloatConv(
-        _single(weight), _single(bias * scale), gain, layer.skip, (2**layer.out_bits - 1) * leaving
-    )
+    return FloatConv(_single(weight), _single(bias * scale), gain, layer.skip, (2**layer.out_bits - 1) * leaving)
 
 
 def _doubles(network: Network, index: int, name: str) -> npt.NDArray[np.float64]:

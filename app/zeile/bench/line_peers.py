@@ -66,9 +66,7 @@ class Tesseract:
     def __init__(self, texts: Sequence[str]) -> None:
         command = shutil.which("tesseract")
         if command is None:
-            raise ImportError(
-                "the command tesseract is not installed (Debian: tesseract-ocr and tesseract-ocr-eng)"
-            )
+            raise ImportError("the command tesseract is not installed (Debian: tesseract-ocr and tesseract-ocr-eng)")
         language, _ = language_data(texts)
         version = _run([command, "--version"]).splitlines()[0]
         self.name, self.version = f"tesseract command ({language})", version
@@ -181,9 +179,7 @@ def language_data(texts: Sequence[str]) -> tuple[str, Path]:
     for name in [*wanted, "eng"]:
         if name in names:
             return name, folder
-    raise ImportError(
-        f"Tesseract lacks language data: wanted is one of {[*wanted, 'eng']}, installed are {names}"
-    )
+    raise ImportError(f"Tesseract lacks language data: wanted is one of {[*wanted, 'eng']}, installed are {names}")
 
 
 def _run(command: list[str]) -> str:

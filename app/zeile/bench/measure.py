@@ -11,10 +11,12 @@ import platform
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 import zeile
 from zeile import metrics
@@ -87,7 +89,8 @@ def measure(options: Options) -> dict[str, Any]:
 def _found(subject: Subject, peers: Peers, options: Options) -> dict[str, Any]:
     evaluations = _evaluations(subject, peers)
     ours, model = evaluations["zeile"], subject.model
-    versions = {peer.name: peer.version for peer in [*peers.networks, *peers.programs]}
+    versions = {peer.name: peer.version for peer in peers.networks}
+    versions |= {peer.name: peer.version for peer in peers.programs}
     stages = _timed("stages", 7, options.rounds, lambda tick: speed.stages(subject, options.rounds, tick))
     return {
         "format": "zeile-bench",
@@ -198,10 +201,10 @@ def _all_cores(subject: Subject, engine: str, cores: int, rounds: int) -> dict[s
 def _peak(subject: Subject, stages: Mapping[str, Sequence[Clocked]]) -> dict[str, Any]:
     """Share of the CPU's int8 peak that the network reaches on one thread."""
     found: dict[str, Any] = {"macs": subject.macs, "peak_gmacs_s": None, "path": None, "share": None}
-    path = subject.device.info.get("path")
-    if path is None:
-        return found | {"reason": f"engine {subject.device.info['engine']} has no instruction path"}
-    from zeile.native import peak_macs  # only the native engine, which has a path, needs it built
+    engine, path = subject.device.info["engine"], subject.device.info["path"]
+    if engine != "cpu":
+        return found | {"reason": f"engine {engine!r} does not run native code"}
+    from zeile.native import peak_macs  # only the engine that needs it built gets here
 
     peak = peak_macs(path)
     named = {name: times for name, times in stages.items() if name.startswith("network")}
@@ -215,13 +218,9 @@ def _notes(ours: Evaluation, peers: Peers) -> list[str]:
     if ours.interval.warning is not None:
         notes.append(f"interval: {ours.interval.warning}")
     if peers.programs:
-        notes.append(
-            "other programs' texts are folded as our reading folds them, and their blanks are collapsed"
-        )
+        notes.append("other programs' texts are folded as our reading folds them, and their blanks are collapsed")
     if peers.networks:
-        notes.append(
-            "float peers run the dequantised network; lines of their batches are padded to the longest"
-        )
+        notes.append("float peers run the dequantised network; lines of their batches are padded to the longest")
     return notes
 
 
@@ -268,17 +267,6 @@ def _timed(title: str, contenders: int, rounds: int, work: Any) -> dict[str, lis
     return times
 
 
-class _Silent:
-    """Stands in for a progress bar."""
-
-    def update(self) -> None:
-        """Shows nothing."""
-
-
-def _bar(title: str, total: int) -> AbstractContextManager[Any]:
-    """A progress bar on stderr, if tqdm is installed."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return nullcontext(_Silent())
+def _bar(title: str, total: int) -> tqdm[Any]:
+    """A progress bar on stderr, where that is a terminal."""
     return tqdm(total=total, desc=title, file=sys.stderr, disable=None)

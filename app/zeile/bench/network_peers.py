@@ -51,7 +51,8 @@ class NetworkPeer(Protocol):
 
 def as_codes(scores: Floats) -> npt.NDArray[np.int8]:
     """Float scores as a device would give them: int8, rounding half up."""
-    return np.clip(np.floor(scores + 0.5), SCORE_LOW, SCORE_HIGH).astype(np.int8)
+    codes: npt.NDArray[np.int8] = np.clip(np.floor(scores + 0.5), SCORE_LOW, SCORE_HIGH).astype(np.int8)
+    return codes
 
 
 def padded(lines: Sequence[Frames], unit: float) -> tuple[Floats, npt.NDArray[np.int32]]:
@@ -74,8 +75,7 @@ class OnnxPeer:
 
     def __init__(self, name: str, network: Network, path: Path) -> None:
         os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-        import onnxruntime
-
+        onnxruntime: Any = importlib.import_module("onnxruntime")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -97,14 +97,13 @@ def onnx_peers(network: Network, folder: Path) -> list[NetworkPeer]:
         ImportError: onnx or onnxruntime is not installed.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    from onnxruntime.quantization import quantize_dynamic
-
-    from zeile.bench.onnx_export import export_onnx
+    quantisation: Any = importlib.import_module("onnxruntime.quantization")
+    from zeile.bench.onnx_export import export_onnx  # imports onnx, which need not be installed
 
     plain, int8 = folder / "network.onnx", folder / "network.int8.onnx"
     export_onnx(network, plain)
     # Convolutions stay in float: ConvInteger made the whole run 2.7 times slower than this choice (2026-11).
-    quantize_dynamic(str(plain), str(int8), op_types_to_quantize=["LSTM", "MatMul"])
+    quantisation.quantize_dynamic(str(plain), str(int8), op_types_to_quantize=["LSTM", "MatMul"])
     return [
         OnnxPeer("onnxruntime float32", network, plain),
         OnnxPeer("onnxruntime dynamic int8", network, int8),
@@ -132,9 +131,7 @@ class TorchPeer:
         """As ``NetworkPeer.scores``."""
         pixels, lengths = padded(lines, self._unit)
         with self.torch.inference_mode():
-            scores = self._forward(
-                self.torch.from_numpy(pixels), self.torch.from_numpy(lengths).long()
-            ).numpy()
+            scores = self._forward(self.torch.from_numpy(pixels), self.torch.from_numpy(lengths).long()).numpy()
         return [scores[: _steps(self._network, line), i] for i, line in enumerate(lines)]
 
     def _built(self, layer: Any) -> tuple[Any, Any]:

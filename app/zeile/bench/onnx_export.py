@@ -66,9 +66,7 @@ def export_onnx(network: Network, path: Path) -> None:
             maps.append(_conv(graph, index, layer, maps))
         elif isinstance(layer, FloatPool):
             kernel = [layer.columns, layer.rows]
-            pooled = graph.add(
-                "MaxPool", [maps[-1]], f"{index}.pool", kernel_shape=kernel, strides=kernel, ceil_mode=1
-            )
+            pooled = graph.add("MaxPool", [maps[-1]], f"{index}.pool", kernel_shape=kernel, strides=kernel, ceil_mode=1)
             maps.append(pooled)
             lengths = _shortened(graph, index, lengths, layer.columns)
         else:
@@ -117,23 +115,17 @@ def _shortened(graph: _Graph, index: int, lengths: str, columns: int) -> str:
 def _as_sequence(graph: _Graph, name: str, size: int) -> str:
     """(B, C, T, rows) -> (T, B, rows * C), index row * C + channel."""
     turned = graph.add("Transpose", [name], "columns", perm=[2, 0, 3, 1])
-    return graph.add(
-        "Reshape", [turned, graph.constant("vector", np.array([0, 0, size], np.int64))], "sequence"
-    )
+    return graph.add("Reshape", [turned, graph.constant("vector", np.array([0, 0, size], np.int64))], "sequence")
 
 
 def _lstm(graph: _Graph, index: int, layer: FloatLstm, flow: str, lengths: str) -> str:
     directions, _, hidden = layer.u.shape
-    order = np.concatenate(
-        [np.arange(g * hidden, (g + 1) * hidden) for g in (0, 3, 1, 2)]
-    )  # i, f, g, o -> i, o, f, g
+    order = np.concatenate([np.arange(g * hidden, (g + 1) * hidden) for g in (0, 3, 1, 2)])  # i, f, g, o -> i, o, f, g
     w = graph.constant(f"{index}.w", layer.w[:, order])
     u = graph.constant(f"{index}.u", layer.u[:, order])
     bias = graph.constant(f"{index}.b", np.concatenate([layer.bias[:, order], np.zeros_like(layer.bias)], 1))
     direction = "bidirectional" if directions == 2 else "forward"
-    y = graph.add(
-        "LSTM", [flow, w, u, bias, lengths], f"{index}.lstm", hidden_size=hidden, direction=direction
-    )
+    y = graph.add("LSTM", [flow, w, u, bias, lengths], f"{index}.lstm", hidden_size=hidden, direction=direction)
     turned = graph.add("Transpose", [y], f"{index}.turned", perm=[0, 2, 1, 3])  # (T, D, B, H) -> (T, B, D, H)
     shape = graph.constant(f"{index}.shape", np.array([0, 0, directions * hidden], np.int64))
     return graph.add("Reshape", [turned, shape], f"{index}.h")
@@ -147,6 +139,4 @@ def _dense(graph: _Graph, index: int, layer: FloatDense, flow: str) -> str:
         graph.constant("score_high", np.float32(SCORE_HIGH)),
     )
     product = graph.add("MatMul", [flow, weight], f"{index}.product")
-    return graph.add(
-        "Clip", [graph.add("Add", [product, bias], f"{index}.biased"), low, high], f"{index}.scores"
-    )
+    return graph.add("Clip", [graph.add("Add", [product, bias], f"{index}.biased"), low, high], f"{index}.scores")

@@ -41,10 +41,7 @@ def as_text(found: Found) -> str:
         ),
     ]
     for title, group in found["speed"]["peers"].items():
-        rows = [
-            [name, _n(r["lines_s"]), _n(r["lines_cpu_s"]), _ratio(r.get("ratio"))]
-            for name, r in group.items()
-        ]
+        rows = [[name, _n(r["lines_s"]), _n(r["lines_cpu_s"]), _ratio(r.get("ratio"))] for name, r in group.items()]
         parts += ["", _table([title, "lines/s", "lines/cpu-s", "zeile is faster by (least-most)"], rows)]
     parts += ["", _peak(found["peak"])]
     parts += [f"not run: {name}: {reason}" for name, reason in found["not_run"].items()]

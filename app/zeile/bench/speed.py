@@ -8,27 +8,23 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from zeile.bench.line_peers import LinePeer
 from zeile.bench.network_peers import NetworkPeer
 from zeile.bench.timing import Clocked, Work, interleave
-from zeile.columns import frames_of
-from zeile.ctc import best_path
+from zeile.columns import Frames
+from zeile.ctc import Scores, best_path
 from zeile.device import Device, open_device
 from zeile.image import decode
 from zeile.manifest import Model, load_model
-from zeile.normalise import normalise
-from zeile.pipeline import Recognizer
+from zeile.pipeline import Line, Prepared, Recognizer, compose, prepare
 from zeile.samples import Sample
 
 BATCH = 16
 Tick = Callable[[], object]
-Frames = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ class Subject:
         recognizer: the two together.
         reading: of the text, or None for the model's default.
         samples: encoded lines.
-        frames: of each line, (T, F) uint8.
+        prepared: of each line, the frames (T, F) uint8 and where in the image they lie.
         scores: of each line, (S, K) int8.
     """
 
@@ -50,17 +46,21 @@ class Subject:
     recognizer: Recognizer
     reading: str | None
     samples: Sequence[Sample]
-    frames: Sequence[Frames]
-    scores: Sequence[npt.NDArray[np.int8]]
+    prepared: Sequence[Prepared]
+    scores: Sequence[Scores]
 
     @classmethod
     def of(cls, model: Model, device: Device, reading: str | None, samples: Sequence[Sample]) -> Subject:
         """Compute what lies between the stages."""
-        frames = [preprocess(model, decode(sample.data)) for sample in samples]
-        scores = device.run_batch(frames)
-        return cls(
-            model, device, Recognizer(model, device, reading=reading), reading, samples, frames, scores
-        )
+        recognizer = Recognizer(model, device, reading=reading)
+        prepared = [prepare(decode(sample.data), model.network) for sample in samples]
+        scores = device.run_batch([line.frames for line in prepared])
+        return cls(model, device, recognizer, reading, samples, prepared, scores)
+
+    @property
+    def frames(self) -> list[Frames]:
+        """Pixel codes of each line."""
+        return [line.frames for line in self.prepared]
 
     @property
     def macs(self) -> int:
@@ -68,35 +68,38 @@ class Subject:
         network = self.model.network
         return sum(network.macs(len(frames) * network.columns_per_frame) for frames in self.frames)
 
-    def text(self, scores: npt.NDArray[np.int8]) -> str:
-        """Best path of a line, in the reading."""
+    @cached_property
+    def merged(self) -> tuple[int, ...]:
+        """Label to label, as the reading has it."""
+        return self.model.alphabet.merged(self.reading)
+
+    def text(self, scores: Scores) -> str:
+        """Text of the best path, in the reading."""
         alphabet = self.model.alphabet
-        spans = best_path(scores, alphabet.merged(self.reading), alphabet.blank)
-        return alphabet.text(span.label for span in spans)
+        return alphabet.text(span.label for span in best_path(scores, self.merged, alphabet.blank))
 
-
-def preprocess(model: Model, grey: npt.NDArray[np.uint8]) -> Frames:
-    """Normalise a line and quantise it for a model."""
-    network = model.network
-    return frames_of(normalise(grey, network.height_px), network.pixel_bits, network.columns_per_frame)
+    def line(self, scores: Scores, prepared: Prepared) -> Line:
+        """The last stage: best path, confidences, places in the image."""
+        alphabet = self.model.alphabet
+        spans = best_path(scores, self.merged, alphabet.blank)
+        return compose(spans, prepared, self.model.network.columns_per_step, alphabet)
 
 
 def stages(subject: Subject, rounds: int, tick: Tick) -> dict[str, list[Clocked]]:
     """Time each stage over all lines, on one thread."""
-    model, device, recognizer = subject.model, subject.device, subject.recognizer
-    greys = [decode(sample.data) for sample in subject.samples]
+    network, device, recognizer = subject.model.network, subject.device, subject.recognizer
+    images, frames = [sample.data for sample in subject.samples], subject.frames
+    greys = [decode(image) for image in images]
+    read = list(zip(subject.scores, subject.prepared, strict=True))
     work: dict[str, Work] = {
-        "decode": lambda: [decode(sample.data) for sample in subject.samples],
-        "preprocess": lambda: [preprocess(model, grey) for grey in greys],
-        "network": lambda: [device.run(frames) for frames in subject.frames],
-        f"network, batches of {BATCH}": lambda: [
-            device.run_batch(group) for group in batches(subject.frames)
-        ],
-        "ctc": lambda: [subject.text(scores) for scores in subject.scores],
-        "end to end": lambda: [recognizer.read(decode(sample.data)) for sample in subject.samples],
+        "decode": lambda: [decode(image) for image in images],
+        "preprocess": lambda: [prepare(grey, network) for grey in greys],
+        "network": lambda: [device.run(line) for line in frames],
+        f"network, batches of {BATCH}": lambda: [device.run_batch(group) for group in batches(frames)],
+        "ctc": lambda: [subject.line(scores, line) for scores, line in read],
+        "end to end": lambda: [recognizer.read(decode(image)) for image in images],
         f"end to end, batches of {BATCH}": lambda: [
-            recognizer.read_batch([decode(sample.data) for sample in group])
-            for group in batches(subject.samples)
+            recognizer.read_batch([decode(image) for image in group]) for group in batches(images)
         ],
     }
     return interleave(work, rounds, tick)
@@ -113,9 +116,7 @@ def against_networks(
     return interleave(work, rounds, tick)
 
 
-def against_programs(
-    subject: Subject, peers: Sequence[LinePeer], rounds: int, tick: Tick
-) -> dict[str, list[Clocked]]:
+def against_programs(subject: Subject, peers: Sequence[LinePeer], rounds: int, tick: Tick) -> dict[str, list[Clocked]]:
     """Time reading ("zeile") and other programs from the encoded image to text, one line at a time."""
     read = subject.recognizer.read
     work: dict[str, Work] = {"zeile": lambda: [read(decode(sample.data)) for sample in subject.samples]}

@@ -41,7 +41,9 @@ class BeamSearch:
         bonus: int,
         /,
     ) -> None: ...
-    def run(self, scores: npt.NDArray[np.int8], /) -> list[tuple[list[tuple[int, int, int, int]], int]]: ...
+    def run(
+        self, scores: npt.NDArray[np.int8], most: int, /
+    ) -> list[tuple[list[tuple[int, int, int, int]], int]]: ...
 
 def best_path(
     scores: npt.NDArray[np.int8], merged: npt.NDArray[np.int64], blank: int, exp: npt.NDArray[np.int64], /

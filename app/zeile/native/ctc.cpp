@@ -13,6 +13,12 @@ constexpr int64_t kScoreUnit = 65536 / 8;
 constexpr int kStepBits = 10;
 constexpr int64_t kCertain = 10000;
 
+int8_t largest_of(const int8_t* row, int count) {
+  int8_t top = row[0];
+  for (int k = 1; k < count; ++k) top = std::max(top, row[k]);
+  return top;
+}
+
 // Spans of an alignment from right to left; `before` is an index or -1.
 struct Trace {
   int start, end, before;
@@ -43,14 +49,15 @@ class Search {
     beam_.push_back({0, -1, state, 0, kImpossible, 0, 0, 0, kImpossible, -1, 0, -1});
   }
 
-  std::vector<Reading> run() {
+  std::vector<Reading> run(size_t most) {
     for (at_ = 0; at_ < scores_.steps; ++at_) {
       read_row();
       stay();
+      bound();
       grow();
       select();
     }
-    return readings();
+    return readings(most);
   }
 
  private:
@@ -107,6 +114,16 @@ class Search {
     }
   }
 
+  // With as many prefixes as are kept, one that grows must beat the last of those that stay.
+  void bound() {
+    bound_ = 2 * kImpossible;
+    if (int(stayed_.size()) < rules_.width) return;
+    bound_ = -2 * kImpossible;
+    for (const Prefix& prefix : stayed_) {
+      bound_ = std::min(bound_, add(prefix.in_blank, prefix.in_label) + prefix.language);
+    }
+  }
+
   void grow() {
     growths_.clear();
     for (int i = 0; i < int(beam_.size()); ++i) {
@@ -117,10 +134,12 @@ class Search {
         if (mass < kImpossible / 2) continue;
         if (child_[label] >= 0) {
           join(stayed_[child_[label]], i, label, mass + row_[label]);
-        } else {
-          growths_.push_back({i, label, prefix.state, mass + row_[label], prefix.language + rules_.bonus});
-          ask(growths_.back());
+          continue;
         }
+        Growth growth{i, label, prefix.state, mass + row_[label], prefix.language + rules_.bonus};
+        if (growth.mass + growth.language <= bound_) continue;  // a language model only takes away
+        ask(growth);
+        growths_.push_back(growth);
       }
       mark_children(prefix.node, false);
     }
@@ -139,7 +158,7 @@ class Search {
     for (const int32_t symbol : rules_.spelling[growth.label]) {
       growth.state = rules_.language.step(growth.state, symbol, log);
     }
-    growth.language += (log * rules_.weight) >> 8;
+    growth.language += (std::min<int64_t>(log, 0) * rules_.weight) >> 8;
   }
 
   // Where the alignment of a grown prefix comes from.
@@ -201,15 +220,17 @@ class Search {
     return found->second;
   }
 
-  std::vector<Reading> readings() {
+  std::vector<Reading> readings(size_t most) {
     const LanguageView& language = rules_.language;
     std::vector<std::pair<int64_t, const Prefix*>> ranked;
     for (const Prefix& prefix : beam_) {
       int64_t log = 0;
       if (language.present() && language.end >= 0) language.step(prefix.state, language.end, log);
+      log = std::min<int64_t>(log, 0);
       ranked.push_back({prefix.total + prefix.language + ((log * rules_.weight) >> 8), &prefix});
     }
     std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+    ranked.resize(std::min(most, ranked.size()));
     std::vector<Reading> readings;
     Confidence confidence(scores_, rules_.merged.data(), rules_.exp.data());
     for (const auto& [score, prefix] : ranked) {
@@ -228,6 +249,7 @@ class Search {
   const ScoreView scores_;
   const Rules& rules_;
   int at_ = 0;
+  int64_t bound_ = 0;
   std::vector<int64_t> row_;  // (classes) log-probabilities of merged labels
   std::vector<int> near_;
   std::vector<int> child_;  // (classes) place in the beam of the prefix grown by a label, or -1
@@ -248,7 +270,7 @@ int Confidence::largest(int label, int start, int end) {
     const int8_t* row = scores_.row(t);
     Step& step = steps_[t];
     if (step.sum == 0) {
-      step.top = *std::max_element(row, row + scores_.classes);
+      step.top = largest_of(row, scores_.classes);
       for (int k = 0; k < scores_.classes; ++k) step.sum += exp_[step.top - row[k]];
     }
     int64_t part = 0;
@@ -264,7 +286,7 @@ std::vector<CharacterSpan> best_path(ScoreView scores, const int64_t* merged, in
   int before = blank;
   for (int t = 0; t < scores.steps; ++t) {
     const int8_t* row = scores.row(t);
-    const int label = int(merged[std::max_element(row, row + scores.classes) - row]);
+    const int label = int(merged[std::find(row, row + scores.classes, largest_of(row, scores.classes)) - row]);
     if (label != blank && label == before) {
       spans.back().end = t + 1;
     } else if (label != blank) {
@@ -290,6 +312,8 @@ int LanguageView::step(int state, int32_t wanted, int64_t& log_sum) const {
   }
 }
 
-std::vector<Reading> beam_search(ScoreView scores, const Rules& rules) { return Search(scores, rules).run(); }
+std::vector<Reading> beam_search(ScoreView scores, const Rules& rules, int most) {
+  return Search(scores, rules).run(size_t(most));
+}
 
 }  // namespace zeile

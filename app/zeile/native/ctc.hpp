@@ -80,7 +80,7 @@ struct Reading {
   int64_t score;
 };
 
-// Readings of a line, best first, at most rules.width.
-std::vector<Reading> beam_search(ScoreView scores, const Rules& rules);
+// The `most` best readings of a line, best first; never more than rules.width.
+std::vector<Reading> beam_search(ScoreView scores, const Rules& rules, int most);
 
 }  // namespace zeile

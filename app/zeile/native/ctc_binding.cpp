@@ -79,12 +79,13 @@ class BeamSearch {
     if (language) rules_.language = language->view();
   }
 
-  std::vector<std::tuple<std::vector<Character>, int64_t>> run(const Scores& scores) const {
+  std::vector<std::tuple<std::vector<Character>, int64_t>> run(const Scores& scores, int most) const {
+    if (most < 1) throw std::invalid_argument("beam search: less than one reading is asked for");
     const ScoreView line = view(scores, rules_.merged.size());
     std::vector<Reading> readings;
     {
       nb::gil_scoped_release released;
-      readings = beam_search(line, rules_);
+      readings = beam_search(line, rules_, most);
     }
     std::vector<std::tuple<std::vector<Character>, int64_t>> result;
     for (const Reading& reading : readings) result.emplace_back(tuples(reading.characters), reading.score);

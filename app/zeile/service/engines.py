@@ -8,6 +8,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 from zeile.beam import BeamOptions
 from zeile.device import Device, Frames, Scores, open_device
@@ -25,7 +27,7 @@ class Options:
     """How a request wants its lines read.
 
     Attributes:
-        folder: of the model; resolved once a request, which is thus read by one version whatever is installed meanwhile.
+        folder: of the model; resolved once a request, so that one version reads all its lines.
         reading: a reading of the model; None is the model's default.
         beam: width of the beam search; 0 takes the best path.
     """
@@ -45,8 +47,11 @@ class Stopwatch:
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self.info = device.info
         self.began = self.ended = 0.0
+
+    @property
+    def info(self) -> dict[str, Any]:
+        return self._device.info
 
     def run(self, frames: Frames) -> Scores:
         return self.run_batch([frames])[0]
@@ -60,6 +65,14 @@ class Stopwatch:
 
     def close(self) -> None:
         self._device.close()
+
+    def __enter__(self) -> Stopwatch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 @dataclass(frozen=True)

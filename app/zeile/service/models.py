@@ -8,7 +8,8 @@ from pathlib import Path
 
 from zeile.alphabet import DIPLOMATIC
 from zeile.errors import BadManifest
-from zeile.manifest import MANIFEST, list_models, load_model
+from zeile.manifest import list_models, load_model
+from zeile.schema import MANIFEST
 from zeile.service import schemas
 from zeile.service.engines import folder_of
 from zeile.service.problems import problem
@@ -40,9 +41,7 @@ def _facts(folder: Path, changed_ns: int) -> schemas.ModelFacts:
         model = load_model(folder)
     except BadManifest as error:
         entry = schemas.Problem(**problem(error))
-        return schemas.ModelFacts(
-            name=folder.parent.name, version=folder.name, sha256=None, default=False, error=entry
-        )
+        return schemas.ModelFacts(name=folder.parent.name, version=folder.name, sha256=None, default=False, error=entry)
     return schemas.ModelFacts(
         name=model.name,
         version=model.version,

@@ -60,11 +60,15 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": title, "content": content} for status, title in titles.items()}
 
 
+def _example(answer: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI of a good answer."""
+    return {200: {"content": {"application/json": {"example": answer}}}}
+
+
 @router.post(
     "/v1/recognize",
     response_model=schemas.Recognition,
-    responses={200: {"content": {"application/json": {"example": schemas.RECOGNITION}}}}
-    | _problems(413, 415, 422, 500, 503),
+    responses=_example(schemas.RECOGNITION) | _problems(413, 415, 422, 500, 503),
     openapi_extra=_body({"image/*": "an image of one text line"}),
 )
 async def recognize(request: Request, asked: Asked, worker: Working) -> Response:

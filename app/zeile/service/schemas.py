@@ -37,7 +37,7 @@ class Line(BaseModel):
     text: str | None = Field(description="empty for a blank line, null with an error", examples=["Zeile"])
     confidence: float | None = Field(description="mean of the characters, null without any", examples=[0.9871])
     characters: list[Character]
-    error: Problem | None = Field(None, description="only where the file could not be read")
+    error: Problem | None = Field(default=None, description="only where the file could not be read")
 
 
 class ModelName(BaseModel):
@@ -163,10 +163,10 @@ class ModelFacts(BaseModel):
     default: bool = Field(description="read with when a request names none")
     description: str | None = None
     license: str | None = None
-    readings: list[str] = Field([], description="the first is the default", examples=[["plain", "diplomatic"]])
-    characters: list[str] = Field([], description="all that it can read")
-    evaluation: dict[str, Any] = Field({}, description="figures of its training, by split and set")
-    error: Problem | None = Field(None, description="why it cannot be used")
+    readings: list[str] = Field(default=[], description="the first is the default", examples=[["plain", "diplomatic"]])
+    characters: list[str] = Field(default=[], description="all that it can read")
+    evaluation: dict[str, Any] = Field(default={}, description="figures of its training, by split and set")
+    error: Problem | None = Field(default=None, description="why it cannot be used")
 
 
 class Models(BaseModel):

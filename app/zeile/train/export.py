@@ -75,7 +75,7 @@ def curve_plot(log: Path) -> bytes:
     above.plot(lines, [float(row["loss"]) for row in rows], color="tab:gray", marker=".")
     above.set(ylabel="training loss (CTC per character)", yscale="log")
     for name in sets:
-        below.plot(lines, [float(row[name]) for row in rows], marker=".", label=name)
+        below.plot(lines, [float(row[name]) for row in rows], marker=".", label=name.removeprefix("cer_"))
     below.set(ylabel="CER on a sample of val (%)", xlabel="lines seen", yscale="log")
     below.legend()
     for before, after in pairwise(rows):

@@ -73,7 +73,7 @@ class Trainer:
         folder: for ``checkpoint.pt``, ``log.csv`` and what ``on_check`` writes.
         fresh: whether training starts from random weights, so that narrow lines come first.
         check_every: lines between two calls of ``on_check``.
-        on_check: measures the model (on val) and returns a row of figures for the log.
+        on_check: measures the model: set to CER in percent, for the log.
         device: "cpu" or "cuda".
     """
 
@@ -160,7 +160,7 @@ class Trainer:
             "lines_s": round(rate, 1),
         }
         self.model.eval()
-        row |= {k: round(v, 3) for k, v in self.on_check(self.model).items()}
+        row |= {f"cer_{name}": round(rate, 3) for name, rate in self.on_check(self.model).items()}
         self.model.train()
         path = self.folder / "log.csv"
         new = not path.exists()

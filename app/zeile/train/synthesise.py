@@ -36,14 +36,15 @@ _SPICE = {  # a, b, c: numbers up to 99, 12, 2030; d: two digits
     "fr": "N° {a}|{a} fr. {d}|frs. {a}.{d}|{b}ᵉ|Mᵐᵉ|p. {a}-{c}|{b}°|({b})|— {a} —|{d} ½|18{d}|art. {a}|&",
 }
 _SPICE_ANYWHERE = "{a}|{c}|18{d}|{a},{c}|{b}.|*|†|—|[{a}]|{a}/{b}"
-_OPEN = {"en": "“‘", "de": "„‚", "fr": "«‘"}
-_CLOSE = {"en": "”’", "de": "“‘", "fr": "»’"}
+_QUOTES = {"en": ("“”",), "de": ("„“", "„“", "»«"), "fr": ("«»",)}
 
-_RARE_PER_MILLE = 2.5
+_RARE_PER_MILLE = 4.0
 """Lines in a thousand that a character of the alphabet shall occur in."""
 
-_ILLEGIBLE = 0.5
-"""Correlation with the clean line, both 16 px high, below which a degraded one is thrown away."""
+_ILLEGIBLE = 0.62
+"""Likeness to the clean line below which a degraded one is thrown away."""
+
+_BASELINE, _CANVAS = 1.5, 2.25  # rows above the baseline, and all rows, in font sizes
 
 
 class Texts:
@@ -98,24 +99,25 @@ class Texts:
     def _dress(self, text: str, language: str) -> str:
         """Capitals and typographic signs."""
         r, u = self.rng, self.rng.random()
+        opening, closing = r.choice(_QUOTES[language])
         if u < 0.035 and not self.fraktur:
             text = text.upper()
         elif u < 0.06:
             text = text.title()
         if r.random() < 0.6 or self.fraktur:
-            opening, closing = _OPEN[language], _CLOSE[language]
-            text = re.sub(r"(^|(?<=[ (\[—]))[\"“„»«](?=\w)", opening[0], text)
-            text = re.sub(r"[\"”]", closing[0], text)
+            text = re.sub(r"(^|(?<=[ (\[—]))[\"“„»«](?=\w)", opening, text)
+            text = re.sub(r"(?<=\S)[\"”“«](?!\w)" if language == "de" else r"[\"”]", closing, text)
             if not self.fraktur:
-                text = re.sub(r"(^|(?<=[ (\[—“]))'(?=\w)", opening[1], text).replace("'", "’")
-            text = re.sub(r" -{1,2} |--", r.choice((" — ", "—", " – ")), text)
+                text = re.sub(r"(^|(?<=[ (\[—“]))'(?=\w)", "‘", text).replace("'", "’")
+            text = re.sub(r" --? |(?<=\S)--(?=\S)", r.choice((" — ", "—", " – ")), text)
             if language == "fr":
                 text = re.sub(r"« ?", r.choice(("« ", "«")), text)
                 text = re.sub(r" ?»", r.choice((" »", "»")), text)
         if r.random() < 0.06:
             words = text.split(" ")
             k = r.randrange(len(words))
-            words[k] = _OPEN[language][0] + words[k] + _CLOSE[language][0]
+            if words[k].isalpha():
+                words[k] = opening + words[k] + closing
             text = " ".join(words)
         return text.replace("–", "—") if self.fraktur else text
 
@@ -227,7 +229,7 @@ class Synthesiser:
         return self._loaded[key]
 
     def _draw(self, text: str, font: Font, size: int) -> Grey:
-        """Ink of a line, baseline at 2/3 of 3 * size rows: set as a whole, by words, or glyph by glyph."""
+        """Ink of a line on a canvas with slack: set as a whole, by words, or glyph by glyph."""
         r, pad = self.rng, size
         # Raqm sets the font's ligatures (fi, ch), as old printers did, where Pillow has it.
         ligatures = r.random() < 0.5 and features.check("raqm")
@@ -246,13 +248,13 @@ class Synthesiser:
         for piece, gap in zip(pieces, gaps, strict=True):
             places.append(x)
             x += face.getlength(piece) + gap
-        image = Image.new("L", (int(x) + pad, 3 * size), 0)
+        image = Image.new("L", (int(x) + pad, int(_CANVAS * size)), 0)
         draw = ImageDraw.Draw(image)
         faint = r.randint(150, 240)
         for piece, at in zip(pieces, places, strict=True):
             if piece.strip():
                 dx, dy = r.gauss(0, wobble * 0.4 * size), r.gauss(0, wobble * size)
-                draw.text((at + dx, 2 * size + dy), piece, fill=r.randint(faint, 255), font=face, anchor="ls")
+                draw.text((at + dx, _BASELINE * size + dy), piece, fill=r.randint(faint, 255), font=face, anchor="ls")
         return np.asarray(image)
 
     def _print(self, a: Ink, size: int) -> Ink:
@@ -262,7 +264,9 @@ class Synthesiser:
         if u < 0.28:
             a = cv2.dilate(a, np.ones((2, 2) if size < 44 else (3, 3), np.uint8))
         elif u < 0.42:
-            a = cv2.erode(a, np.ones((2, 2), np.uint8))
+            thin = cv2.erode(a, np.ones((2, 2), np.uint8))
+            if thin.sum() > 0.55 * a.sum():  # hairlines would be gone
+                a = thin
         h, w = a.shape
         if r.random() < 0.3:
             cells = (max(2, h // 6), max(2, w // 6))
@@ -294,7 +298,7 @@ class Synthesiser:
         rise = rise + np.interp(across, np.linspace(0, w, knots), self.noise.normal(0, size * 0.035, knots))
         knots = max(3, w // size + 2)
         shift = np.interp(across, np.linspace(0, w, knots), self.noise.normal(0, size * 0.03, knots))
-        slant = np.float32(r.gauss(0, 0.05)) * (down - np.float32(2 * size))
+        slant = np.float32(r.gauss(0, 0.05)) * (down - np.float32(_BASELINE * size))
         x = (across + shift).astype(np.float32)[None] + slant[:, None]  # (h, w): where each pixel comes from
         y = down[:, None] + (rise - rise.mean()).astype(np.float32)[None]
         if r.random() < 0.35:
@@ -310,7 +314,7 @@ class Synthesiser:
         above, below = (0.82, 1.0), (0.28, 0.4)
         if r.random() < 0.5:
             above, below = (1.0, 1.3), (0.35, 0.6)
-        rows = slice(int(size * (2 - r.uniform(*above))), int(size * (2 + r.uniform(*below))))
+        rows = slice(int(size * (_BASELINE - r.uniform(*above))), int(size * (_BASELINE + r.uniform(*below))))
         written = np.flatnonzero(ink[rows].max(0) > 0.35)
         if len(written) == 0:
             return None
@@ -338,15 +342,20 @@ class Synthesiser:
 
 
 def _likeness(clean: Ink, grey: Grey) -> float:
-    """How much of a line is left after degradation: correlation of both at 16 px height, -1 ... 1.
+    """How much of a line is left after degradation: correlation of both, -1 ... 1.
+
+    Seen at 16 px height, where small skews do not count, and without their local means, so that neither uneven
+    light nor the mere place of the line on its paper does.
 
     Args:
         clean: (h, w) float32, ink 1 on paper 0.
         grey: (h', w') uint8, dark on light.
     """
     size = (max(8, clean.shape[1] * 16 // clean.shape[0]), 16)
-    a = cv2.GaussianBlur(cv2.resize(clean, size, interpolation=cv2.INTER_AREA), (3, 3), 0)
-    b = cv2.GaussianBlur(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), (3, 3), 0).astype(np.float32)
-    a, b = a - a.mean(), b.mean() - b
+    a, b = (
+        cv2.GaussianBlur(cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32), (3, 3), 0)
+        for image in (clean, grey)
+    )
+    a, b = a - cv2.blur(a, (15, 9)), cv2.blur(b, (15, 9)) - b
     scale = math.sqrt(float((a * a).sum()) * float((b * b).sum()))
     return float((a * b).sum()) / scale if scale > 0 else 0.0

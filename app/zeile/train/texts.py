@@ -27,7 +27,7 @@ LANGUAGES = ("en", "de", "fr")
 _SHARE = Path("/usr/share")
 _SHORTEST = 40  # characters of a paragraph
 _PROSE = 0.96  # share of letters, blanks and common punctuation: fewer, and it is code, paths or tables
-_EXTRACTION = 3  # counted up when what is extracted changes, so that old caches are not read
+_EXTRACTION = 4  # counted up when what is extracted changes, so that old caches are not read
 
 
 def paragraphs(language: str, cache: Path) -> list[str]:
@@ -123,9 +123,25 @@ def _strip_html(text: str) -> str:
 
 
 def _strip_man(text: str) -> str:
-    kept = [line for line in text.split("\n") if not line.startswith((".", "'"))]
-    joined = re.sub(r"\\f(\[[A-Z]*\]|[A-Z])|\\&", "", "\n".join(kept))
-    return re.sub(r"\\(\(..|\[[^\]]*\]|.)", lambda m: "-" if m.group(1) == "-" else " ", joined)
+    kept = [line.split('\\"')[0] for line in text.split("\n") if not line.startswith((".", "'"))]
+    return _ESCAPE.sub(_unescape, "\n".join(kept))
+
+
+_ESCAPE = re.compile(  # fonts, sizes and strings of roff first, then named characters, then all others
+    r"\\(?:f(?:\[[A-Z]*\]|\(..|[A-Z])|s[-+]?\d|\*(?:\[[^\]]*\]|\(..|.)|[mhvw]'[^']*')|\\(?:\((..)|\[([^\]]*)\]|(.))"
+)
+_ACCENTS = {"'": "\u0301", "`": "\u0300", "^": "\u0302", ":": "\u0308", ",": "\u0327", "~": "\u0303"}
+_SIGNS = dict(zip("Fo Fc aq oq cq lq rq em en hy bu co ss oe OE ae AE de".split(), "«»'‘’“”—–-•©ßœŒæÆ°", strict=True))
+
+
+def _unescape(match: re.Match[str]) -> str:
+    """One escape of roff, see groff_char(7); accented letters come in two parts, which _clean joins."""
+    if short := match.group(3):
+        return {"-": "-", "~": " ", " ": " ", "0": " "}.get(short, "")
+    name = match.group(1) or match.group(2) or ""
+    if len(name) == 2 and name[0] in _ACCENTS:
+        return name[1] + _ACCENTS[name[0]]
+    return _SIGNS.get(name, "")
 
 
 def _strip_dictionary(text: str) -> str:
