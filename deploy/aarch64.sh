@@ -52,8 +52,10 @@ arm_apt() {
 make_root() {
   mkdir -p "$cache/apt/lists/partial" "$cache/debs/partial" "$root"
   : >"$cache/apt/status"
-  arm_apt update && arm_apt install -y --no-install-recommends --download-only python3 libpython3-dev libstdc++6 ||
+  if ! arm_apt update ||
+    ! arm_apt install -y --no-install-recommends --download-only python3 libpython3-dev libstdc++6; then
     missing "this system's package sources gave no arm64 packages"
+  fi
   local deb
   for deb in "$cache"/debs/*.deb; do dpkg-deb -x "$deb" "$root"; done
   touch "$root/complete"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Read the project's sample lines with its models; print each text, the error rate and the speed.
 
-    python deploy/read_samples.py            (deploy/run.sh makes the environment and calls it)
+python deploy/read_samples.py            (deploy/run.sh makes the environment and calls it)
 """
 
 from __future__ import annotations

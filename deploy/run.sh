@@ -49,5 +49,5 @@ install '.[service]'
 
 if [[ $serve == yes ]]; then
   echo "Serving on http://127.0.0.1:$port - stop with Ctrl-C"
-  ZEILE_MODELS=$PWD/models exec "$python" -m zeile.cli serve --host 127.0.0.1 --port "$port"
+  ZEILE_MODELS=$PWD/models exec "$python" -m zeile serve --host 127.0.0.1 --port "$port"
 fi

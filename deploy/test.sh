@@ -9,8 +9,8 @@ usage() {
 Usage: deploy/test.sh [PYTEST-ARGUMENT...]
 
 Installs Zeile with all that its tests need into .venv, then runs ruff, mypy --strict and pytest. Needs Python 3.10,
-3.11 or 3.12 with venv, pip and a C++ compiler. Some tests need more (chromium, tesseract-ocr, qemu-user-static with
-debootstrap and root, g++-aarch64-linux-gnu, libsimde-dev, iverilog): where that is missing they say so and are
+3.11 or 3.12 with venv, pip and a C++ compiler. Some tests need more (chromium, tesseract-ocr, qemu-user-static,
+g++-aarch64-linux-gnu, cmake, libsimde-dev): where that is missing they say so and are
 skipped. With CI=true, root and apt, those packages are installed first.
 
 Arguments are handed to pytest: deploy/test.sh -m "not slow", deploy/test.sh tests/test_ctc.py
@@ -26,7 +26,7 @@ TEXT
 # What only some tests need. Failing to get it is no failure: those tests are skipped, with the reason.
 install_system_packages() {
   local package missing=()
-  for package in chromium tesseract-ocr qemu-user-static debootstrap libsimde-dev g++-aarch64-linux-gnu; do
+  for package in chromium tesseract-ocr qemu-user-static g++-aarch64-linux-gnu cmake libsimde-dev; do
     dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
   done
   ((${#missing[@]})) || return 0

@@ -58,8 +58,8 @@ def all_readings(scores: Scores, merged: tuple[int, ...]) -> dict[tuple[int, ...
 
 def tolerance(scores: Scores) -> float:
     """Units: 2 for each addition of logarithms that a path can meet."""
-    steps, classes = scores.shape
-    return 2 * (steps * (2 * classes + 2) + 1)
+    units: float = 2 * (len(scores) * (2 * scores.shape[1] + 2) + 1)
+    return units
 
 
 @settings(max_examples=60, deadline=None)
@@ -102,11 +102,11 @@ def test_spans_are_the_most_probable_alignment(line: tuple[Scores, tuple[int, ..
         log = sum(logs[t][label] for t, label in enumerate(path))
         best[collapsed(path)] = max(log, best.get(collapsed(path), log))
     for h in beam_search(scores, merged, BLANK, width=1000, reach=1000):
-        path = [BLANK] * len(scores)
+        aligned = [BLANK] * len(scores)
         for span in h.spans:
-            path[span.start : span.end] = [span.label] * (span.end - span.start)
-        assert collapsed(tuple(path)) == h.labels
-        assert sum(logs[t][label] for t, label in enumerate(path)) == best[h.labels]
+            aligned[span.start : span.end] = [span.label] * (span.end - span.start)
+        assert collapsed(tuple(aligned)) == h.labels
+        assert sum(logs[t][label] for t, label in enumerate(aligned)) == best[h.labels]
 
 
 @settings(max_examples=150, deadline=None)
@@ -141,6 +141,19 @@ def test_native_is_the_reference(
         assert_spans(h, len(scores))
 
 
+def test_a_faulty_model_cannot_part_native_and_reference(tmp_path: Path) -> None:
+    if native is None:
+        pytest.skip("the native module is not built")
+    path = tmp_path / "faulty.arpa"  # after "a", probabilities come to more than 1
+    path.write_text("\\data\\\nngram 1=2\nngram 2=1\n\\1-grams:\n-1\ta\t3\n-1\tb\n\\2-grams:\n-2\ta a\n\\end\\\n")
+    options = BeamOptions(width=3, language_model=load_language_model(path), weight=2)
+    search = BeamSearch(range(3), BLANK, options, CHARACTERS[:3])
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        scores = rng.integers(-12, 12, (12, 3)).astype(np.int8)
+        assert search.read(scores) == search.read_reference(scores)
+
+
 def assert_spans(h: Hypothesis, steps: int) -> None:
     assert h.labels == tuple(span.label for span in h.spans)
     at = 0
@@ -150,6 +163,7 @@ def assert_spans(h: Hypothesis, steps: int) -> None:
         at = span.end
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 5), max_size=40))
 def test_a_sure_network_reads_as_by_the_best_path(labels: list[int]) -> None:
     scores = np.full((len(labels), 6), -100, np.int8)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -56,12 +56,14 @@ def plain(scores: Scores, merged: Sequence[int], blank: int) -> list[tuple[int, 
     return runs
 
 
+@settings(deadline=None)
 @given(lines())
 def test_best_path_is_the_plain_definition(line: tuple[Scores, tuple[int, ...], int]) -> None:
     spans = best_path(*line)
     assert [(span.label, span.start, span.end) for span in spans] == plain(*line)
 
 
+@settings(deadline=None)
 @given(lines())
 def test_spans_lie_in_the_line_and_in_order(line: tuple[Scores, tuple[int, ...], int]) -> None:
     scores, merged, blank = line
@@ -73,6 +75,7 @@ def test_spans_lie_in_the_line_and_in_order(line: tuple[Scores, tuple[int, ...],
         at = span.end
 
 
+@settings(deadline=None)
 @given(lines())
 def test_native_is_the_reference(line: tuple[Scores, tuple[int, ...], int]) -> None:
     if native is None:
@@ -81,6 +84,7 @@ def test_native_is_the_reference(line: tuple[Scores, tuple[int, ...], int]) -> N
     assert best_path(scores, merged, blank) == best_path_reference(scores, merged_table(merged, blank), blank)
 
 
+@settings(deadline=None)
 @given(lines())
 def test_confidence_is_the_largest_probability(line: tuple[Scores, tuple[int, ...], int]) -> None:
     scores, merged, blank = line

@@ -187,7 +187,7 @@ def test_cmyk(kind: str) -> None:
 
 def test_other_colour_spaces() -> None:
     ycc = Image.fromarray(RAMP).convert("RGB").convert("YCbCr")
-    assert np.abs(decode(encoded(ycc, "TIFF")).astype(int) - RAMP).max() <= 1
+    assert np.abs(decode(encoded(ycc, "TIFF", compression="jpeg", quality=95)).astype(int) - RAMP).max() < 12
     srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
     convert = ImageCms.buildTransform(srgb, lab, "RGB", "LAB")
     picture = ImageCms.applyTransform(Image.fromarray(RAMP).convert("RGB"), convert)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeile.errors import BadData, BadSettings
@@ -87,14 +87,16 @@ def direct(content: str, text: str) -> float:
     longest = max(map(len, logs))
 
     def log(history: tuple[str, ...], token: str) -> float:
-        if (*history, token) in logs:
-            return logs[(*history, token)]
+        ngram = (*history, token)
+        if ngram in logs:
+            return logs[ngram]
         return backoffs.get(history, 0.0) + log(history[1:], token)
 
-    line = ["<s>", *tokens(text, {t for (t, *rest) in logs if not rest}), "</s>"]
-    return sum(log(tuple(line[max(0, i - longest + 1) : i]), line[i]) for i in range(1, len(line)))
+    marked = ["<s>", *tokens(text, {t for (t, *rest) in logs if not rest}), "</s>"]
+    return sum(log(tuple(marked[max(0, i - longest + 1) : i]), marked[i]) for i in range(1, len(marked)))
 
 
+@settings(deadline=None)
 @given(st.text("abc x", max_size=12))
 def test_score_is_the_direct_computation(small: LanguageModel, text: str) -> None:
     additions = 3 * (len(text) + 1)  # each n-gram and back-off is rounded by half a unit
@@ -103,7 +105,7 @@ def test_score_is_the_direct_computation(small: LanguageModel, text: str) -> Non
 
 def test_logarithms_are_quantised_once() -> None:
     values = np.array([0.0, -1.0, -0.30103, 0.25, -100, -500])
-    assert quantised(values).tolist() == [0, -150902, -45426, 37726, -15090166, -15090166]
+    assert quantised(values).tolist() == [0, -150902, -45426, 37726, -15090222, -15090222]
 
 
 def test_fields_may_be_parted_by_spaces(folder: Path, small: LanguageModel) -> None:
@@ -147,9 +149,7 @@ def test_a_character_is_a_token_or_its_code_points(folder: Path) -> None:
 
 @pytest.mark.parametrize("order", [1, 2, 3, 5])
 @pytest.mark.parametrize("minimum", [1, 4])
-def test_probabilities_sum_to_one_after_every_history(
-    folder: Path, texts: list[str], order: int, minimum: int
-) -> None:
+def test_probabilities_sum_to_one_after_every_history(folder: Path, texts: list[str], order: int, minimum: int) -> None:
     path = folder / "trained.arpa"
     train_language_model([*texts, "Quitte xyz"], order, path, minimum=minimum)
     model = load_language_model(path)
@@ -201,7 +201,6 @@ def test_training_is_modified_kneser_ney(folder: Path) -> None:
 
 
 def test_discounts_are_estimated_from_counts_of_counts(folder: Path) -> None:
-    # As symbols: 4 once, 2 twice, 1 three times, 1 four times; Y = 4 / 8, D1 = 1 - 2 Y 2/4, D2 = 2 - 3 Y 1/2.
     path = folder / "unigrams.arpa"
     train_language_model(["abcd" + "ee" + "ff" + "ggg" + "h"], 1, path)
     model = load_language_model(path)
@@ -276,9 +275,9 @@ def test_training_needs_text_and_a_place(folder: Path) -> None:
     [
         ("\\data\\", "data", "not an ARPA file"),
         ("ngram 2=4", "ngram 3=4", "line 3"),
-        ("ngram 2=4", "ngram 2=5", "line 23.*is not a logarithm"),
-        ("ngram 2=4", "ngram 2=3", "line 20.*3-grams"),
-        ("-0.4\ta b\t-0.15", "-0.4\ta\t-0.15", "line 18.*2 tokens"),
+        ("ngram 2=4", "ngram 2=5", "line 21.*is not a logarithm"),
+        ("ngram 2=4", "ngram 2=3", "line 19.*3-grams"),
+        ("-0.4\ta b\t-0.15", "-0.4\ta\t-0.15", "line 17.*2 tokens"),
         ("-0.4\ta b\t-0.15", "0.4\ta b\t-0.15", "not a logarithm"),
         ("-0.4\ta b\t-0.15", "-0.4\ta b\t-0.15\t1", "at most one back-off"),
         ("-0.4\ta b\t-0.15", "-0.4\ta b\tnan", "at most one back-off"),

@@ -67,9 +67,11 @@ def read_arpa(path: Path) -> Arpa:
     try:
         with path.open("rb") as file:
             zipped = file.read(2) == _GZIP
-        with gzip.open(path, "rt", encoding="utf-8", newline="\n") if zipped else path.open(
-            encoding="utf-8", newline="\n"
-        ) as text:
+        with (
+            gzip.open(path, "rt", encoding="utf-8", newline="\n")
+            if zipped
+            else path.open(encoding="utf-8", newline="\n") as text
+        ):
             return _parsed(text, str(path))
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise BadData(f"language model {path}: cannot be read ({error}); give an ARPA file, plain or .gz") from None
@@ -141,8 +143,9 @@ def _counts(lines: Iterator[tuple[int, str]], name: str) -> Mapping[int, int]:
 
 def _entry(arpa: Arpa, n: int, line: str, where: str) -> None:
     fields = line.split("\t")
-    if len(fields) not in (2, 3) or len(tokens := fields[1].split(" ")) != n:
-        fields = re.split("[ \t]+", line)  # some programs put spaces everywhere
+    tokens = fields[1].split(" ") if len(fields) > 1 else []
+    if not tokens:  # some programs put spaces everywhere
+        fields = re.split(" +", line)
         fields, tokens = [fields[0], "", *fields[n + 1 :]], fields[1 : n + 1]
     try:
         log, backoff = float(fields[0]), float(fields[2]) if len(fields) > 2 else None

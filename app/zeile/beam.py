@@ -82,9 +82,7 @@ class BeamSearch:
         ValueError: arguments do not fit together.
     """
 
-    def __init__(
-        self, merged: Sequence[int], blank: int, options: BeamOptions, characters: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, merged: Sequence[int], blank: int, options: BeamOptions, characters: Sequence[str] = ()) -> None:
         model = options.language_model
         if model is not None and len(characters) != len(merged):
             raise ValueError(f"{len(characters)} characters for {len(merged)} labels; a language model needs them all")

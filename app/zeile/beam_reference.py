@@ -199,4 +199,4 @@ def _spans(trace: Trace) -> list[tuple[int, int]]:
 
 
 def _add(a: int, b: int) -> int:
-    return int(log_add(np.int64(a), np.int64(b)))  # type: ignore[arg-type]
+    return int(log_add(np.int64(a), np.int64(b)))

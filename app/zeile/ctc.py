@@ -24,6 +24,19 @@ try:  # the native module gives the same integers, 5 times as fast
 except ImportError:  # not built: decoding still works
     native = None  # type: ignore[assignment]
 
+__all__ = [
+    "CERTAIN",
+    "Scores",
+    "Span",
+    "best_path",
+    "best_path_reference",
+    "check_scores",
+    "line_confidence",
+    "merged_table",
+    "native",
+    "step_confidences",
+]
+
 Scores = npt.NDArray[np.int8]
 Ints = npt.NDArray[np.int64]
 
@@ -104,7 +117,8 @@ def step_confidences(scores: Scores, labels: Ints, table: Ints) -> Ints:
     distance = scores.max(axis=1, keepdims=True).astype(np.int16) - scores
     mass = exp_table()[distance]  # (n, K)
     part: Ints = np.where(table == labels[:, None], mass, 0).sum(axis=1)
-    return part * CERTAIN // mass.sum(axis=1)
+    sure: Ints = part * CERTAIN // mass.sum(axis=1)
+    return sure
 
 
 def line_confidence(confidences: Sequence[int]) -> int | None:

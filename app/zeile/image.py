@@ -133,11 +133,7 @@ def _looks_like(data: bytes) -> str:
     kind = next((name for magic, name in _FOREIGN.items() if data.startswith(magic)), None)
     if data[4:8] == b"ftyp":
         kind = "HEIF, AVIF or MP4"
-    return (
-        f"the file looks like {kind}"
-        if kind
-        else "the file is of no known image format, or its header is damaged"
-    )
+    return f"the file looks like {kind}" if kind else "the file is of no known image format, or its header is damaged"
 
 
 def _grey(image: Image.Image) -> Grey:
@@ -182,9 +178,7 @@ def _narrowed(samples: npt.NDArray[Any], white: int) -> Grey:
     largest = samples.max()
     if samples.dtype.kind != "f":
         white = white or next(top for top in (255, 65535, 2**31 - 1) if largest <= top)
-        return _by_rows(
-            lambda rows: (rows.clip(0, white).astype(np.int64) * 255 + white // 2) // white, samples
-        )
+        return _by_rows(lambda rows: (rows.clip(0, white).astype(np.int64) * 255 + white // 2) // white, samples)
     if not largest <= 65535:  # or not a number
         raise BadImage(f"the image's largest floating-point sample is {largest}, allowed is up to 65535")
     # To steps of 1/65536 or 1/256: times a power of two and floor are exact in any floating-point unit.
@@ -207,7 +201,9 @@ def _by_rows(function: Callable[..., npt.NDArray[Any]], *images: npt.NDArray[Any
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation 1 ... 8; 1 if it is absent, damaged or already applied."""
+    """EXIF orientation 1 ... 8; 1 if it is absent or damaged, or applied already, as Pillow does for TIFF."""
+    if image.format == "TIFF":
+        return 1
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # damaged EXIF of a sound image: any error, as above

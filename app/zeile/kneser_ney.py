@@ -51,7 +51,7 @@ def train_language_model(texts: Iterable[str], order: int, path: Path, *, minimu
         BadData: there is no text, or the file cannot be written.
     """
     if not 1 <= order <= MAX_ORDER or minimum < 1:
-        raise BadSettings(f"language model: order {order} is not within 1 ... {MAX_ORDER}, or minimum {minimum} below 1")
+        raise BadSettings(f"language model: order {order} is not in 1 ... {MAX_ORDER}, or minimum {minimum} below 1")
     counts = _adjusted(_counted(texts, order))
     if not counts[0]:
         raise BadData("language model: the texts have no characters; give lines of text")

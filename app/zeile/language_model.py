@@ -20,14 +20,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from zeile import ctc
 from zeile.arpa import BEGIN, END, SPACES, UNKNOWN, Arpa, read_arpa
 from zeile.fixed_log import UNIT
 from zeile.kneser_ney import train_language_model
-
-try:
-    from zeile.native import _native
-except ImportError:  # not built: the beam search runs in Python
-    _native = None  # type: ignore[assignment]
 
 __all__ = ["LanguageModel", "load_language_model", "quantised", "train_language_model"]
 
@@ -93,10 +89,10 @@ class LanguageModel:
             total += log
         return total
 
-    def native(self) -> _native.Language:
+    def native(self) -> ctc.native.Language:
         """The same automaton for the native beam search; the arrays are shared."""
         arrays = (self.begin, self.symbol, self.log, self.next_state, self.backoff_log, self.backoff_state)
-        return _native.Language(*arrays, self.start, self.end)
+        return ctc.native.Language(*arrays, self.start, self.end)
 
     def _token(self, character: str) -> str:
         return self._space if character == " " else character

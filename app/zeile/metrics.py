@@ -27,28 +27,30 @@ Edit = tuple[str, str]
 _GRAPHEME = regex.compile(r"\X")
 _BOUNDARY = regex.compile(r"(?V1w)\b")
 _WORDLIKE = regex.compile(r"[\p{L}\p{N}]")
-_LENIENT = {
-    **dict.fromkeys("“”„‟″", '"'),
-    **dict.fromkeys("‘’‚‛′", "'"),
-    **dict.fromkeys("‐‑‒–—―−¬⸗", "-"),
-    **{
-        "ſ": "s",
-        "…": "...",
-        "ꝛ": "r",
-        "ﬀ": "ff",
-        "ﬁ": "fi",
-        "ﬂ": "fl",
-        "ﬃ": "ffi",
-        "ﬄ": "ffl",
-        "ﬅ": "st",
-        "ﬆ": "st",
-    },
-}
+_LENIENT = str.maketrans(
+    {
+        **dict.fromkeys("“”„‟″", '"'),
+        **dict.fromkeys("‘’‚‛′", "'"),
+        **dict.fromkeys("‐‑‒–—―−¬⸗", "-"),
+        **{
+            "ſ": "s",
+            "…": "...",
+            "ꝛ": "r",
+            "ﬀ": "ff",
+            "ﬁ": "fi",
+            "ﬂ": "fl",
+            "ﬃ": "ffi",
+            "ﬄ": "ffl",
+            "ﬅ": "st",
+            "ﬆ": "st",
+        },
+    }
+)
 
 
 def graphemes(text: str) -> list[str]:
     """Extended grapheme clusters of the text in NFC."""
-    return [str(unit) for unit in _GRAPHEME.findall(unicodedata.normalize("NFC", text))]
+    return list(_GRAPHEME.findall(unicodedata.normalize("NFC", text)))
 
 
 def words(text: str) -> list[str]:
@@ -61,8 +63,7 @@ def lenient(text: str) -> str:
 
     Only for figures that are labelled lenient.
     """
-    folded = "".join(_LENIENT.get(c, c) for c in unicodedata.normalize("NFC", text))
-    return " ".join(folded.split())
+    return " ".join(unicodedata.normalize("NFC", text).translate(_LENIENT).split())
 
 
 def distance(truth: Sequence[str], text: Sequence[str]) -> int:

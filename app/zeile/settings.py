@@ -126,6 +126,6 @@ def check_environment(environment: Mapping[str, str]) -> None:
     known = [*(PREFIX + name.upper() for name in _FIELDS), *_READ_ELSEWHERE]
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.5)
             remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
             raise BadSettings(f"the environment has {name}, which does not exist; {remedy}")

@@ -246,7 +246,6 @@ def test_nothing_is_wider_than_the_window(page: Any, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     choose(page, **{f"{'long' * 30}_png": line_png(1, width=3000), "set_zip": zipped(pairs())})
     page.locator("#measured table").first.wait_for()
-    choose(page, **{f"{'long' * 30}_png": line_png(1, width=3000)})
     read(page, 1)
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
 

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -13,6 +15,7 @@ from tests.service.serving import refused, serving
 
 import zeile
 from zeile.errors import ZeileError
+from zeile.service.app import create_app
 from zeile.service.problems import KINDS, kind_of
 from zeile.service.schemas import Health, Models
 from zeile.settings import Settings
@@ -71,6 +74,34 @@ def test_every_error_of_zeile_has_a_status() -> None:
             yield from below(sub)
 
     assert [e.__name__ for e in below(ZeileError) if kind_of(e("")) is KINDS[Exception]] == []
+
+
+@pytest.mark.parametrize("media_type", [b"image/png", b"multipart/form-data; boundary=x"])
+def test_a_client_that_hangs_up_is_no_fault(models: Path, media_type: bytes) -> None:
+    app = create_app(Settings(models=models, model="tiny/1"))
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/v1/recognize",
+        "query_string": b"",
+        "headers": [(b"content-type", media_type), (b"content-length", b"1000")],
+    }
+    received = [{"type": "http.request", "body": b"--x", "more_body": True}, {"type": "http.disconnect"}]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return received.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def call() -> None:
+        async with app.router.lifespan_context(app):
+            await app(scope, receive, send)
+
+    asyncio.run(call())  # an error that reached the server would be raised here
+    assert sent[0]["status"] == 400
 
 
 def test_health(service: httpx.Client) -> None:

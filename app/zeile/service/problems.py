@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from zeile.errors import BadData, BadImage, BadManifest, BadSettings, DeviceError, ImageTooLarge, ZeileError
 
@@ -64,6 +65,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     BadForm: Kind(422, "bad-form", "Form cannot be used"),
     UnsupportedBody: Kind(415, "unsupported-body", "Media type is not read"),
     RequestValidationError: Kind(422, "bad-option", "Option cannot be used"),
+    ClientDisconnect: Kind(400, "cut-off", "Body cut off"),
     Exception: Kind(500, "internal", "Internal error"),
 }
 """An error's class or the nearest of its bases decides."""
@@ -80,9 +82,14 @@ def problem(error: Exception) -> dict[str, Any]:
         title = HTTPStatus(error.status_code).phrase
         return {"type": "about:blank", "title": title, "status": error.status_code, "detail": str(error.detail)}
     kind = kind_of(error)
-    detail = str(error) if isinstance(error, ZeileError) else "This is a fault of the service; its log says more."
-    if isinstance(error, RequestValidationError):
+    if isinstance(error, ZeileError):
+        detail = str(error)
+    elif isinstance(error, RequestValidationError):
         detail = "; ".join(_validation(entry) for entry in error.errors())
+    elif isinstance(error, ClientDisconnect):
+        detail = "the connection ended before the body did"  # for the log: nobody is there to read it
+    else:
+        detail = "this is a fault of the service; its log says more"
     return {"type": f"urn:zeile:problem:{kind.name}", "title": kind.title, "status": kind.status, "detail": detail}
 
 
@@ -96,14 +103,14 @@ def response(error: Exception) -> Response:
 
 def install(app: FastAPI) -> None:
     """Let every error of the app end as problem details."""
-    for error in (ZeileError, RequestValidationError, HTTPException, Exception):
+    for error in (ZeileError, RequestValidationError, HTTPException, ClientDisconnect, Exception):
         app.add_exception_handler(error, _answer)
 
 
 async def _answer(request: Request, error: Exception) -> Response:
     answer = response(error)
     if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("%s %s: %s: %s", request.method, request.url.path, type(error).__name__, error)
+        log.error("%s %r: %s: %s", request.method, request.url.path, type(error).__name__, error)
     return answer
 
 

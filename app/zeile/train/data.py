@@ -55,23 +55,25 @@ class Batch:
 
 
 def augment(columns: npt.NDArray[np.uint8], rng: random.Random) -> npt.NDArray[np.uint8]:
-    """Vary a normalised line (T, H): width, height within the line, ink, noise."""
+    """Vary a normalised line (T, H): width, height and place within the line, ink, grain of the paper."""
     steps, height = columns.shape
-    u = rng.random()
-    if u < 0.5:
-        stretched = max(4, round(steps * rng.uniform(0.88, 1.14)))
+    if rng.random() < 0.6:
+        # The centre curve and the extent are estimates; now and then neighbours make a line come out small.
+        small = rng.uniform(0.62, 0.95) if rng.random() < 0.2 else 1.0
+        stretched = max(4, round(steps * small * rng.uniform(0.88, 1.14)))
         columns = cv2.resize(columns, (height, stretched), interpolation=cv2.INTER_LINEAR)
-    if rng.random() < 0.5:  # the centre curve and the extent are estimates
-        zoom, shift = rng.uniform(0.9, 1.1), rng.uniform(-1.5, 1.5)
+        zoom, shift = small * rng.uniform(0.9, 1.1), rng.uniform(-1.5, 1.5)
         at = np.array([[zoom, 0, (1 - zoom) * height / 2 + shift], [0, 1, 0]], np.float32)
         columns = cv2.warpAffine(columns, at, (height, len(columns)), flags=cv2.INTER_LINEAR)
     if rng.random() < 0.4:
         gamma = rng.uniform(0.6, 1.6)
         table = (255 * (np.arange(256) / 255) ** gamma * rng.uniform(0.8, 1.0)).astype(np.uint8)
         columns = cv2.LUT(columns, table)
-    if rng.random() < 0.2:
-        noise = np.random.default_rng(rng.getrandbits(32)).normal(0, rng.uniform(4, 24), columns.shape)
-        columns = np.clip(columns + noise, 0, 255).astype(np.uint8)
+    if rng.random() < 0.35:
+        noise = np.random.default_rng(rng.getrandbits(32)).standard_normal(columns.shape, np.float32)
+        if rng.random() < 0.4:  # coarse grain
+            noise = 2 * cv2.blur(noise, (2, 2))
+        columns = np.clip(columns + noise * rng.uniform(4, 34) - rng.uniform(0, 12), 0, 255).astype(np.uint8)
     return columns
 
 

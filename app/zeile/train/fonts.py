@@ -20,7 +20,7 @@ PACKAGES = (
     "fontconfig fonts-junicode fonts-elstob fonts-cardo fonts-essays1743 fonts-goudybookletter "
     "fonts-oldstandard fonts-gfs-didot fonts-gfs-artemisia fonts-adf-accanthis fonts-adf-baskervald "
     "fonts-adf-romande fonts-adf-gillius fonts-adf-universalis fonts-century-catalogue fonts-fanwood "
-    "fonts-lindenhill fonts-cmu fonts-lmodern fonts-texgyre fonts-urw-base35 fonts-uralic fonts-gnutypewriter "
+    "fonts-lindenhill fonts-cmu fonts-lmodern fonts-texgyre fonts-urw-base35 fonts-gnutypewriter "
     "fonts-courier-prime fonts-blankenburg fonts-gamaliel fonts-liberation fonts-dejavu-core fonts-dejavu-extra "
     "fonts-crosextra-caladea fonts-crosextra-carlito fonts-linuxlibertine fonts-sil-gentium fonts-sil-charis "
     "fonts-ebgaramond fonts-noto-core fonts-lato fonts-quattrocento fonts-freefont-ttf fonts-sil-doulos "
@@ -28,9 +28,9 @@ PACKAGES = (
 ).split()
 """Debian packages of the fonts."""
 
-_UNFIT = re.compile(  # no book text: capitals, signs, displays, scripts
+_UNFIT = re.compile(  # no book text: capitals, signs, displays, scripts; Uralic draws Cyrillic for ü and é
     r"SC$|All ?SC|Caps|Math|Symbol|Emoji|Keyboard|Junkyard|Penguin|Cupola|Abogado|Script|Chorus|D050|Dunhill|"
-    r"Unslanted|Quotation|Style Std|Isabella|Oldania|Upright Italic|Z003|Chancery|Initials|Museum|Dingbats|"
+    r"Unslanted|Quotation|Style Std|Isabella|Oldania|Upright Italic|Z003|Uralic|Chancery|Initials|Museum|Dingbats|"
     r"Music|Noto (Sans|Serif) (?!Display$)\S",
     re.IGNORECASE,
 )
@@ -45,7 +45,11 @@ _BASIC = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 _KEPT = (range(0x20, 0x180), range(0x1D43, 0x1D6B), range(0x2010, 0x20C0), range(0x2116, 0x2190))
 _PROBE_PX = 24
-_WRONG = {"gamaliel": "†"}  # drawn as a Maltese cross
+_WRONG = {  # part of a path: what such a font draws as something else
+    "gamaliel": "†",  # a Maltese cross
+    "essays1743": "âêîôûÂÊÎÔÛ",  # a dot for the circumflex
+    "gnutypewriter": "“”„‘’",  # straight quotes
+}
 
 Row = tuple[str, str, str, str, str]
 """A font in the cache: path, family, style, kind, characters."""
@@ -84,7 +88,7 @@ def find_fonts(characters: str, cache: Path, files: Sequence[Path] = ()) -> list
     """
     listed = _listed()
     rules = "".join(p.pattern for p in (_UNFIT, _UNFIT_STYLE, _FRAKTUR, _MONO, _SANS))
-    digest = hashlib.sha256("\n".join([rules, str(_KEPT), *listed]).encode()).hexdigest()[:12]
+    digest = hashlib.sha256("\n".join([rules, repr((_KEPT, _WRONG)), *listed]).encode()).hexdigest()[:12]
     path = cache / f"fonts-{digest}.json"
     if not path.exists():
         entries = [entry for line in listed if (entry := _inspect(line))]
@@ -147,7 +151,7 @@ def _covered(path: str) -> str:
         mask = face.getmask(character)
         if character == " " or (mask.getbbox() is not None and bytes(mask) != missing):
             drawn.append(character)
-    wrong = next((signs for name, signs in _WRONG.items() if name in Path(path).stem.lower()), "")
+    wrong = next((signs for name, signs in _WRONG.items() if name in path.lower()), "")
     return "".join(c for c in drawn if c not in wrong)
 
 

@@ -144,8 +144,9 @@ def degrade(grey: Grey, rng: random.Random) -> Grey:
     if rng.random() < 0.4:
         grey = np.clip(grey + noise.normal(0, rng.uniform(2, 20), grey.shape), 0, 255).astype(np.uint8)
     if rng.random() < 0.25:
-        low, high = np.percentile(grey, (3, 80))
-        grey = np.where(grey > low + (high - low) * rng.uniform(0.35, 0.7), 255, 0).astype(np.uint8)
+        low, high = np.percentile(grey, (0.5, 80))
+        if high - low > 24:  # else the threshold would fall into the paper
+            grey = np.where(grey > low + (high - low) * rng.uniform(0.35, 0.7), 255, 0).astype(np.uint8)
     if rng.random() < 0.15:
         data = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, rng.randint(25, 80)])[1]
         grey = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)

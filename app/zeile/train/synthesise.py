@@ -36,12 +36,12 @@ _SPICE = {  # a, b, c: numbers up to 99, 12, 2030; d: two digits
     "fr": "N° {a}|{a} fr. {d}|frs. {a}.{d}|{b}ᵉ|Mᵐᵉ|p. {a}-{c}|{b}°|({b})|— {a} —|{d} ½|18{d}|art. {a}|&",
 }
 _SPICE_ANYWHERE = "{a}|{c}|18{d}|{a},{c}|{b}.|*|†|—|[{a}]|{a}/{b}"
-_QUOTES = {"en": ("“”",), "de": ("„“", "„“", "»«"), "fr": ("«»",)}
+_QUOTES = {"en": [("“", "”")], "de": [("„", "“"), ("„", "“"), ("»", "«")], "fr": [("«", "»")]}
 
 _RARE_PER_MILLE = 4.0
 """Lines in a thousand that a character of the alphabet shall occur in."""
 
-_ILLEGIBLE = 0.62
+_ILLEGIBLE = 0.68
 """Likeness to the clean line below which a degraded one is thrown away."""
 
 _BASELINE, _CANVAS = 1.5, 2.25  # rows above the baseline, and all rows, in font sizes

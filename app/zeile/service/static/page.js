@@ -48,9 +48,12 @@ function fillReadings() {
 }
 
 function take(files) {
-  const all = [...files];
-  if (all.some((file) => /\.(zip|gt\.txt)$/i.test(file.name))) return measure(all);
-  for (const file of all) {
+  const zips = [...files].filter((file) => /\.zip$/i.test(file.name));
+  const others = [...files].filter((file) => !zips.includes(file));
+  const labelled = others.some((file) => /\.gt\.txt$/i.test(file.name));
+  const sets = [...zips.map((zip) => [zip]), ...(labelled ? [others] : [])];
+  if (sets.length) measureAll(sets);
+  for (const file of labelled ? [] : others) {
     const view = new LineView(file);
     views.push(view);
     waiting.push(view);
@@ -122,18 +125,25 @@ function arrange() {
   if (cards.some((card, index) => at("lines").children[index] !== card)) at("lines").append(...cards);
 }
 
-async function measure(files) {
-  const place = at("measured");
-  const name = files.length === 1 ? files[0].name : `${files.length} files`;
-  const say = (text) => {
-    place.textContent = text;
-    place.hidden = false;
-  };
-  say(`Measuring ${name} …`);
-  try {
-    showMeasurement(place, name, await service.measure(files, chosen()));
-  } catch (error) {
-    say(`${name} cannot be measured: ${error.message}`);
+/** Measure sets of files one after another; the last ones make room for them. */
+async function measureAll(sets) {
+  const cards = sets.map(() => document.createElement("article"));
+  at("measured").replaceChildren(...cards);
+  at("measured").hidden = false;
+  for (const [index, files] of sets.entries()) {
+    const name = files.length === 1 ? files[0].name : `${files.length} files`;
+    const say = (text) => {
+      cards[index].textContent = text;
+      at("said").textContent = text;
+    };
+    say(`Measuring ${name} …`);
+    try {
+      const answer = await service.measure(files, chosen());
+      say(`${name} is measured.`);
+      showMeasurement(cards[index], name, answer);
+    } catch (error) {
+      say(`${name} cannot be measured: ${error.message}`);
+    }
   }
 }
 
