@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import pty
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,8 +22,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from models import line_pixels, line_png, write_tiny_model
 from PIL import Image
+from tests.models import line_pixels, line_png, write_tiny_model
 
 import zeile
 from zeile.cli import build_parser, main
@@ -164,6 +167,7 @@ def test_many_files_equal_single_ones(folder: Path, lines: Sequence[Line]) -> No
 
 def test_a_progress_bar_on_a_terminal(folder: Path) -> None:
     outer, inner = pty.openpty()
+    fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
     with subprocess.Popen(
         [sys.executable, "-m", "zeile", "read", *["0.png"] * 60],
         cwd=folder,
@@ -300,7 +304,7 @@ def test_info(folder: Path) -> None:
     assert [engine["name"] for engine in facts["engines"]] == ["cpu", "reference"]
     text = zeile_command(folder, "info").text
     assert f"zeile: {zeile.__version__}\n" in text
-    assert "tiny/1: Random weights for tests." in text
+    assert "tiny/1: Random weights for tests; 33 classes" in text
     assert "reference: path numpy" in text
     assert facts["machine"]["processor"] in text
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models import line_png
+from tests.models import line_png
 from PIL import Image, ImageCms
 
 from zeile.errors import BadImage, BadSettings, ImageTooLarge

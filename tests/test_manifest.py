@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from models import tiny_alphabet, tiny_network, write_tiny_model
+from tests.models import tiny_alphabet, tiny_network, write_tiny_model
 
 from zeile import weights
 from zeile.errors import BadManifest, BadSettings, ZeileError

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from models import line_pixels, tiny_network, write_tiny_model
+from tests.models import line_pixels, tiny_network, write_tiny_model
 
 from zeile.ctc import Span
 from zeile.device import Device, open_device

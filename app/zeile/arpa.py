@@ -20,6 +20,7 @@ import gzip
 import itertools
 import math
 import re
+import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -36,7 +37,6 @@ SPACES = ("<space>", "\u2581")
 
 MAX_ORDER = 20
 
-_SURROGATES = range(0xD800, 0xE000)
 _GZIP = b"\x1f\x8b"
 _COUNT = re.compile(r"ngram\s+(\d+)\s*=\s*(\d+)$")
 
@@ -154,7 +154,9 @@ def _entry(arpa: Arpa, n: int, line: str, where: str) -> None:
     if len(tokens) != n or len(fields) > 3 or not log <= 0 or (backoff is not None and not abs(backoff) < 1000):
         raise BadData(f"{where}: {line!r:.80} is not a logarithm, {n} tokens and at most one back-off")
     if n == 1:
-        _number(arpa.symbols, tokens[0])
+        arpa.symbols.setdefault(tokens[0], len(arpa.symbols) + 1)
+        if len(arpa.symbols) >= sys.maxunicode:
+            raise BadData(f"{where}: more than {sys.maxunicode - 1} tokens; a model of characters is needed, not words")
     try:
         ngram = "".join(chr(arpa.symbols[token]) for token in tokens)
     except KeyError as error:
@@ -162,10 +164,3 @@ def _entry(arpa: Arpa, n: int, line: str, where: str) -> None:
     arpa.logs[ngram] = log
     if backoff is not None:
         arpa.backoffs[ngram] = backoff
-
-
-def _number(symbols: dict[str, int], token: str) -> None:
-    """Give a new token the next number; those of surrogates are no characters for a string."""
-    number = len(symbols) + 1
-    if token not in symbols:
-        symbols[token] = number if number < _SURROGATES.start else number + len(_SURROGATES)

@@ -118,7 +118,7 @@ class BeamSearch:
         return [_hypothesis(tuple(Span(*c) for c in characters), score) for characters, score in found]
 
     def read_reference(self, scores: Scores, most: int = MAX_WIDTH) -> list[Hypothesis]:
-        """The same by the definition: some hundred times slower."""
+        """The same by the definition: some hundreds of times slower."""
         check_scores(scores, len(self._table))
         logs = beam_reference.log_probabilities(scores, self._table)
         found = beam_reference.search(logs, self._rules)

@@ -38,7 +38,8 @@ _FALLBACK = (0.5, 1.0, 1.5)
 def train_language_model(texts: Iterable[str], order: int, path: Path, *, minimum: int = 1) -> None:
     """Make a character language model and write it as an ARPA file.
 
-    Memory: about 150 bytes for each different n-gram; 10 MB of text of order 6 make some 5 million.
+    Takes some 400 bytes of memory and 17 µs for each different n-gram: 2.8 MB of English of order 6 have 640,000,
+    which is 270 MB and 11 s (2026-11, one core).
 
     Args:
         texts: lines of text, cut as they will be read; they are put in NFC, and white space becomes one space.

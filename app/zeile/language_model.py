@@ -143,7 +143,7 @@ def _add_unknown(arpa: Arpa) -> None:
     """A file without ``<unk>``: an unknown symbol is as likely as the least likely known one."""
     if UNKNOWN in arpa.symbols:
         return
-    symbol = max(arpa.symbols.values(), default=0) + 1
+    symbol = len(arpa.symbols) + 1
     begin = arpa.symbols.get(BEGIN)
     known = [p for n, p in arpa.logs.items() if len(n) == 1 and (begin is None or n != chr(begin))]
     arpa.symbols[UNKNOWN] = symbol

@@ -113,7 +113,7 @@ class Recognizer:
 
     def _spans(self, scores: Scores) -> Sequence[Span]:
         if self._search:
-            return self._search.read(scores)[0].spans
+            return self._search.read(scores, most=1)[0].spans
         return best_path(scores, self._merged, self.model.alphabet.blank)
 
 

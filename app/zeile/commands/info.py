@@ -98,7 +98,7 @@ def _sentence(entry: dict[str, Any]) -> str:
     if "paths" in entry:
         return f"{name}: path {entry['path']} of {', '.join(entry['paths'])}"
     return (
-        f"{name}: {entry['description']} {entry['classes']} classes, lines of {entry['height_px']} px, "
+        f"{name}: {entry['description'].rstrip('.')}; {entry['classes']} classes, lines of {entry['height_px']} px, "
         f"{entry['macs_per_line'] / 1e6:.1f} million MACs a line of {_LINE_COLUMNS} columns, "
         f"{entry['license']}, sha256 {entry['sha256'][:12]}"
     )

@@ -14,7 +14,8 @@ namespace nb = nanobind;
 
 namespace zeile {
 
-void BindCtc(nb::module_& m);  // ctc_binding.cpp
+void BindCtc(nb::module_& m);       // ctc_binding.cpp
+void BindGeometry(nb::module_& m);  // geometry_binding.cpp
 
 namespace {
 
@@ -68,6 +69,7 @@ NB_MODULE(_native, m) {
     return peak_macs(kernels);
   });
   BindCtc(m);
+  BindGeometry(m);
 }
 
 }  // namespace zeile

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Source: OpenCV, modules/imgproc, resize with INTER_LINEAR_EXACT. Coordinates there are IEEE doubles computed in
+// software, rounded to 1/256 px; pixels are integers from there on. Here coordinates are integers as well: the two
+// 53-bit mantissas that matter are followed by hand, so no compiler or processor can round otherwise.
+#include "resize.hpp"
+
+#include <algorithm>
+#include <vector>
+
+namespace zeile {
+namespace {
+
+__extension__ using Wide = unsigned __int128;
+
+constexpr int kMantissa = 53;
+
+// mantissa * 2^exponent; mantissa in [2^52, 2^53).
+struct Double {
+  uint64_t mantissa;
+  int exponent;
+};
+
+int bit_length(Wide value) {
+  const uint64_t high = uint64_t(value >> 64);
+  return high ? 128 - __builtin_clzll(high) : 64 - __builtin_clzll(uint64_t(value));
+}
+
+// The nearest double, ties to even. sticky: the value is a little larger than said (and has 55 bits or more).
+Double rounded(Wide value, int exponent, bool sticky) {
+  const int drop = bit_length(value) - kMantissa;
+  if (drop <= 0) return {uint64_t(value) << -drop, exponent + drop};
+  uint64_t mantissa = uint64_t(value >> drop);
+  const Wide rest = value & ((Wide(1) << drop) - 1), half = Wide(1) << (drop - 1);
+  mantissa += rest > half || (rest == half && (sticky || (mantissa & 1)));
+  if (mantissa >> kMantissa) return {mantissa >> 1, exponent + drop + 1};
+  return {mantissa, exponent + drop};
+}
+
+Double quotient(uint64_t dividend, int exponent, uint64_t divisor) {
+  constexpr int kShift = 110 - kMantissa;  // leaves room for a dividend of 53 bits and keeps 55 bits of the quotient
+  const Wide value = Wide(dividend) << kShift;
+  return rounded(value / divisor, exponent - kShift, value % divisor != 0);
+}
+
+// Where the pixels of an axis come from: `part` 1/256 of the way from source pixel `at` to the next one.
+struct Axis {
+  Axis(int64_t source, int64_t target) : at(size_t(target)), part(size_t(target)) {
+    const Double enlarged = quotient(uint64_t(target) << 30, -30, uint64_t(source));
+    const Double inverse = quotient(uint64_t(1) << 52, -52, enlarged.mantissa);
+    const Double scale{inverse.mantissa, inverse.exponent - enlarged.exponent};
+    const int64_t last = (source - 1) * 256;
+    for (int64_t i = 0; i < target; ++i) {
+      const int64_t position = std::min(std::max<int64_t>(place(scale, i), 0), last);
+      at[size_t(i)] = int32_t(position >> 8);
+      part[size_t(i)] = uint16_t(position & 255);
+    }
+  }
+
+  // (i + 1/2) * scale - 1/2 in 1/256, ties to even; anything negative as -1. The subtraction of doubles is exact.
+  static int64_t place(Double scale, int64_t i) {
+    const Double product = rounded(Wide(scale.mantissa) * uint64_t(2 * i + 1), scale.exponent - 1, false);
+    const int shift = -product.exponent;  // the product is below 2^18, so this is at least 35
+    if (shift > kMantissa + 1) return -1;
+    const int64_t value = int64_t(product.mantissa) - (int64_t(1) << (shift - 1));
+    if (value < 0) return -1;
+    const int drop = shift - 8;
+    const int64_t whole = value >> drop, rest = value & ((int64_t(1) << drop) - 1), half = int64_t(1) << (drop - 1);
+    return whole + (rest > half || (rest == half && (whole & 1)));
+  }
+
+  std::vector<int32_t> at;
+  std::vector<uint16_t> part;  // 0 at the last source pixel
+};
+
+// Both sides to the half: the mean of 2 x 2, rounding half up. What the general way gives, faster.
+Image halved(const Image& image) {
+  Image result(image.height / 2, image.width / 2);
+  for (int64_t y = 0; y < result.height; ++y) {
+    const uint8_t* upper = image.row(2 * y);
+    const uint8_t* lower = image.row(2 * y + 1);
+    uint8_t* out = result.row(y);
+    for (int64_t x = 0; x < result.width; ++x) {
+      out[x] = uint8_t((upper[2 * x] + upper[2 * x + 1] + lower[2 * x] + lower[2 * x + 1] + 2) >> 2);
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+// OpenCV goes along rows first. Nothing is rounded in between, so the order does not matter, and down the columns
+// first is faster: that loop is free of gathers and a line mostly shrinks.
+Image resize(const Image& image, int64_t width, int64_t height) {
+  if (image.width == 2 * width && image.height == 2 * height) return halved(image);
+  const Axis across(image.width, width), down(image.height, height);
+  Image result(height, width);
+  std::vector<uint16_t> mixed(size_t(image.width) + 1);
+  uint16_t* line = mixed.data();
+  for (int64_t y = 0; y < height; ++y) {
+    const int64_t at = down.at[size_t(y)];
+    const uint8_t* upper = image.row(at);
+    const uint8_t* lower = image.row(std::min(at + 1, image.height - 1));
+    const uint16_t below = down.part[size_t(y)], above = uint16_t(256 - below);
+    for (int64_t x = 0; x < image.width; ++x) line[x] = uint16_t(upper[x] * above + lower[x] * below);
+    line[image.width] = line[image.width - 1];
+    uint8_t* out = result.row(y);
+    for (int64_t x = 0; x < width; ++x) {
+      const uint16_t* from = line + across.at[size_t(x)];
+      const uint32_t right = across.part[size_t(x)];
+      out[x] = uint8_t((from[0] * (256 - right) + from[1] * right + 32768) >> 16);
+    }
+  }
+  return result;
+}
+
+}  // namespace zeile
