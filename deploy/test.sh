@@ -49,8 +49,8 @@ echo "Installing Zeile and its test tools"
 install 'torch==2.13.0'
 install '.[service,train,bench,test]'
 
-bin=$(dirname "$python")
-export PATH=$PWD/$bin:$PATH # the tests call zeile, ninja
+bin=$(cd "$(dirname "$python")" && pwd)
+export PATH=$bin:$PATH # the tests call zeile, ninja
 echo "ruff"
 "$bin/ruff" check .
 "$bin/ruff" format --check --quiet .
