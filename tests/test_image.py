@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.models import line_png
 from PIL import Image, ImageCms
+from tests.models import line_png
 
 from zeile.errors import BadImage, BadSettings, ImageTooLarge
 from zeile.image import MAX_PIXELS, Limits, decode
