@@ -158,42 +158,77 @@ void box(uint32_t* values, int64_t count, int64_t size, bool copies) {
   }
 }
 
-template <class Bell>  // 32 bits where they suffice: processors multiply those faster
-void add_weighted(uint64_t* sums, Bell bell, const uint32_t* values, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) sums[i] += uint64_t(bell) * values[i];
+// weight += bell * along, down the column of windows; the bell is below 2^32 but for images of at most 3 columns.
+void add_weighted(uint64_t* sums, uint64_t bell, const uint32_t* values, int64_t count) {
+  const uint32_t low = uint32_t(bell);
+  if (bell >> 32) {
+    for (int64_t i = 0; i < count; ++i) sums[i] += bell * values[i];
+  } else {  // processors multiply 32 bits faster
+    for (int64_t i = 0; i < count; ++i) sums[i] += uint64_t(low) * values[i];
+  }
 }
 
-// The row of most ink around each column, seen through a window; sums modulo 2^64 as NumPy's.
+// Sums of ink through a bell around each row, modulo 2^64 as NumPy's.
+class Window {
+ public:
+  Window(const std::vector<uint32_t>& along, int64_t height, int64_t width)
+      : along_(along), height_(height), width_(width), totals_(size_t(height), 0) {
+    for (auto& row : rows_) row.resize(size_t(width));
+    for (int64_t i = 0; i < height * width; ++i) totals_[size_t(i / width)] += along[size_t(i)];
+  }
+
+  // The sums around row y, one for each column; rows are asked for in order.
+  const std::vector<uint64_t>& row(int64_t y) {
+    std::vector<uint64_t>& sums = rows_[size_t(y % 5)];
+    if (y < 5) {
+      for (int64_t other = 0; other < height_; ++other) {
+        add_weighted(sums.data(), bell(y - other), along_.data() + other * width_, width_);
+      }
+      return sums;
+    }
+    // The bell reaches beyond every row, so in y each sum is a polynomial of degree 4: its fifth difference is 0.
+    const uint64_t *a = at(y - 1), *b = at(y - 2), *c = at(y - 3), *d = at(y - 4);
+    for (size_t x = 0; x < sums.size(); ++x) {
+      const uint64_t outer = a[x] - d[x], inner = c[x] - b[x];
+      sums[x] += (outer << 2) + outer + (inner << 3) + (inner << 1);
+    }
+    return sums;
+  }
+
+  // What the whole line adds at row y.
+  uint64_t base(int64_t y) const {
+    uint64_t sum = 0;
+    for (int64_t other = 0; other < height_; ++other) sum += bell(y - other) * totals_[size_t(other)];
+    return uint64_t(floor_div(int64_t(sum), 64 * width_));
+  }
+
+ private:
+  uint64_t bell(int64_t distance) const {
+    const int64_t reach = 4 * height_ / 3 + 1;
+    const uint64_t root = uint64_t(reach * reach - distance * distance);
+    return root * root;
+  }
+  const uint64_t* at(int64_t y) const { return rows_[size_t(y % 5)].data(); }
+
+  const std::vector<uint32_t>& along_;
+  int64_t height_, width_;
+  std::vector<uint64_t> totals_;
+  std::array<std::vector<uint64_t>, 5> rows_;
+};
+
+// The row of most ink around each column, seen through a window.
 std::vector<uint32_t> best_rows(const Image& small) {
   const int64_t h = small.height, w = small.width, spread = std::min<int64_t>(2 * (5 * h / 4) + 1, 63);
   std::vector<uint32_t> along(small.pixels.get(), small.pixels.get() + h * w), best(size_t(w), 0);
-  std::vector<uint64_t> totals(size_t(h), 0), bells(size_t(h), 0);
-  const int64_t reach = 4 * h / 3 + 1;
+  for (int64_t y = 0; y < h; ++y) box(along.data() + y * w, w, spread, false);
+  Window window(along, h, w);
+  Longs most(size_t(w), INT64_MIN);
   for (int64_t y = 0; y < h; ++y) {
-    box(along.data() + y * w, w, spread, false);
-    for (int64_t x = 0; x < w; ++x) totals[size_t(y)] += along[size_t(y * w + x)];
-    const uint64_t height = uint64_t(reach * reach - y * y);  // reach is beyond every row
-    bells[size_t(y)] = height * height;
-  }
-  Longs most(size_t(w), 0);
-  std::vector<uint64_t> weight(size_t(w), 0);
-  for (int64_t y = 0; y < h; ++y) {
-    uint64_t total = 0;
-    std::fill(weight.begin(), weight.end(), 0);
-    for (int64_t other = 0; other < h; ++other) {
-      const uint64_t bell = bells[size_t(y > other ? y - other : other - y)];
-      total += bell * totals[size_t(other)];
-      const uint32_t* values = along.data() + other * w;
-      if (bell >> 32) {
-        add_weighted(weight.data(), bell, values, w);
-      } else {
-        add_weighted(weight.data(), uint32_t(bell), values, w);
-      }
-    }
-    const uint64_t base = uint64_t(floor_div(int64_t(total), 64 * w));
+    const uint64_t base = window.base(y);
+    const uint64_t* sums = window.row(y).data();
     for (size_t x = 0; x < size_t(w); ++x) {
-      const int64_t value = int64_t(weight[x] + base);
-      const bool more = y == 0 || value > most[x];
+      const int64_t value = int64_t(sums[x] + base);
+      const bool more = value > most[x];
       most[x] = more ? value : most[x];
       best[x] = more ? uint32_t(y) : best[x];
     }
@@ -354,10 +389,8 @@ std::optional<Band> own_band(const Image& line, const Longs& mass) {
     top = std::min_element(begin, mass.begin() + bands[first].first) - mass.begin();
   }
   if (last + 1 < bands.size()) {
-    bottom = bands[last + 1].first;
-    for (int64_t y = bottom - 1, least = bottom - 1; y >= bands[last].second; --y) {
-      if (y == least || mass[size_t(y)] < mass[size_t(least)]) least = y, bottom = y + 1;
-    }
+    const auto begin = mass.rend() - bands[last + 1].first;  // from below
+    bottom = mass.rend() - std::min_element(begin, mass.rend() - bands[last].second);
   }
   if (top == 0 && bottom == line.height) return std::nullopt;
   return Band{top, bottom};

@@ -42,17 +42,16 @@ Double quotient(uint64_t dividend, int exponent, uint64_t divisor) {
   return rounded(value / divisor, exponent - kShift, value % divisor != 0);
 }
 
-// Where the pixels of an axis come from: `part` 1/256 of the way from source pixel `at` to the next one.
+// Where the pixels of an axis come from, in 1/256 px: bits 8 and up say from which pixel, and bits 0 to 7 how far it
+// is to the next one; these are 0 at the last pixel.
 struct Axis {
-  Axis(int64_t source, int64_t target) : at(size_t(target)), part(size_t(target)) {
+  Axis(int64_t source, int64_t target) : from(size_t(target)) {
     const Double enlarged = quotient(uint64_t(target) << 30, -30, uint64_t(source));
     const Double inverse = quotient(uint64_t(1) << 52, -52, enlarged.mantissa);
     const Double scale{inverse.mantissa, inverse.exponent - enlarged.exponent};
     const int64_t last = (source - 1) * 256;
     for (int64_t i = 0; i < target; ++i) {
-      const int64_t position = std::min(std::max<int64_t>(place(scale, i), 0), last);
-      at[size_t(i)] = int32_t(position >> 8);
-      part[size_t(i)] = uint16_t(position & 255);
+      from[size_t(i)] = uint32_t(std::min(std::max<int64_t>(place(scale, i), 0), last));
     }
   }
 
@@ -68,8 +67,7 @@ struct Axis {
     return whole + (rest > half || (rest == half && (whole & 1)));
   }
 
-  std::vector<int32_t> at;
-  std::vector<uint16_t> part;  // 0 at the last source pixel
+  std::vector<uint32_t> from;
 };
 
 // Both sides to the half: the mean of 2 x 2, rounding half up. What the general way gives, faster.
@@ -96,18 +94,19 @@ Image resize(const Image& image, int64_t width, int64_t height) {
   Image result(height, width);
   std::vector<uint16_t> mixed(size_t(image.width) + 1);
   uint16_t* line = mixed.data();
+  const uint32_t* from = across.from.data();
   for (int64_t y = 0; y < height; ++y) {
-    const int64_t at = down.at[size_t(y)];
+    const int64_t at = down.from[size_t(y)] >> 8;
     const uint8_t* upper = image.row(at);
     const uint8_t* lower = image.row(std::min(at + 1, image.height - 1));
-    const uint16_t below = down.part[size_t(y)], above = uint16_t(256 - below);
+    const uint16_t below = uint16_t(down.from[size_t(y)] & 255), above = uint16_t(256 - below);
     for (int64_t x = 0; x < image.width; ++x) line[x] = uint16_t(upper[x] * above + lower[x] * below);
     line[image.width] = line[image.width - 1];
     uint8_t* out = result.row(y);
     for (int64_t x = 0; x < width; ++x) {
-      const uint16_t* from = line + across.at[size_t(x)];
-      const uint32_t right = across.part[size_t(x)];
-      out[x] = uint8_t((from[0] * (256 - right) + from[1] * right + 32768) >> 16);
+      const uint32_t position = from[x];
+      const int32_t left = line[position >> 8], right = line[(position >> 8) + 1];
+      out[x] = uint8_t((left * 256 + (right - left) * int32_t(position & 255) + 32768) >> 16);
     }
   }
   return result;
