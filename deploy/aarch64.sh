@@ -86,7 +86,7 @@ make_package() {
   aarch64-linux-gnu-g++ -shared -fPIC -O2 -std=c++17 -fvisibility=hidden -fno-strict-aliasing -DNDEBUG \
     -I"$root/usr/include/$arm_python" -idirafter "$root/usr/include" \
     -I"$bind/include" -I"$bind/ext/robin_map/include" \
-    "$bind/src/nb_combined.cpp" "$source/module.cpp" "$source/ctc_binding.cpp" "$cache/native/libzeile_core.a" \
+    "$bind/src/nb_combined.cpp" "$source/module.cpp" "$source"/*_binding.cpp "$cache/native/libzeile_core.a" \
     -pthread -o "$package/zeile/native/_native.so"
 }
 

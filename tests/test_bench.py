@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,6 @@ def test_language_data_follow_the_ground_truth(
     texts: list[str], language: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listing = 'List of available languages in "/data/" (5):\nFraktur\ndeu\neng\nfra\nosd\n'
-    monkeypatch.setattr(line_peers.shutil, "which", lambda _: "tesseract")
+    monkeypatch.setattr(shutil, "which", lambda _: "tesseract")
     monkeypatch.setattr(line_peers, "_run", lambda _: listing)
     assert line_peers.language_data(texts) == (language, Path("/data"))

@@ -132,7 +132,9 @@ def test_extent_is_the_part_of_the_image_that_the_line_shows() -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.integers(1, 70), st.integers(1, 120), st.integers(0, 2**32 - 1), st.sampled_from(["noise", "blots", "bilevel"]))
+@given(
+    st.integers(1, 70), st.integers(1, 120), st.integers(0, 2**32 - 1), st.sampled_from(["noise", "blots", "bilevel"])
+)
 def test_every_image_gives_a_line(height: int, width: int, seed: int, kind: str) -> None:
     """No crash, no empty shape, whatever comes in."""
     rng = np.random.default_rng(seed)

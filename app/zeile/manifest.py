@@ -82,9 +82,7 @@ def load_model(folder: Path) -> Model:
         network = _network(manifest["network"], tensors)
         alphabet = _alphabet(manifest["alphabet"])
         if len(alphabet) != network.classes:
-            raise BadManifest(
-                f"alphabet has {len(alphabet)} characters, the network {network.classes} classes"
-            )
+            raise BadManifest(f"alphabet has {len(alphabet)} characters, the network {network.classes} classes")
     except BadManifest as error:
         raise BadManifest(f"{folder}: {error}") from None
     digest = hashlib.sha256(data).hexdigest()
@@ -277,9 +275,7 @@ def _network(entry: Mapping[str, Any], data: bytes) -> Network:
         if not isinstance(layer, dict):
             raise BadManifest(f"network.layers[{index}] is {layer!r}, not an object")
     layers = [layer_from_json(layer, f"network.layers[{i}]") for i, layer in enumerate(entry["layers"])]
-    network = Network(
-        entry["height_px"], entry["columns_per_frame"], entry["pixel_bits"], layers, weights.unpack(data)
-    )
+    network = Network(entry["height_px"], entry["columns_per_frame"], entry["pixel_bits"], layers, weights.unpack(data))
     if network.columns_per_step > MAX_COLUMNS_PER_STEP:
         raise BadManifest(
             f"network joins {network.columns_per_step} columns into one, allowed are {MAX_COLUMNS_PER_STEP}"

@@ -88,13 +88,9 @@ def _check_files(files: Mapping[str, Any]) -> None:
         raise BadManifest(f"files must name {WEIGHTS}, not {MANIFEST}, and at most {MAX_FILES} files")
     for name, digest in files.items():
         if not _FILE.fullmatch(name):
-            raise BadManifest(
-                f"files: {name!r} is no plain relative path of letters, digits, '.', '_' and '-'"
-            )
+            raise BadManifest(f"files: {name!r} is no plain relative path of letters, digits, '.', '_' and '-'")
         if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
-            raise BadManifest(
-                f"files: {name!r} has SHA-256 {digest!r}, which is not 64 lower-case hex digits"
-            )
+            raise BadManifest(f"files: {name!r} has SHA-256 {digest!r}, which is not 64 lower-case hex digits")
 
 
 def check(entry: Any, keys: Mapping[str, type], where: str, *, more: bool = False) -> None:

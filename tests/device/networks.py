@@ -58,9 +58,7 @@ def random_line(rng: np.random.Generator, network: Network, frames: int) -> npt.
     return line
 
 
-def _tensors(
-    rng: np.random.Generator, layer: Layer, codes: Codes, skip: Codes | None, extreme: bool
-) -> Arrays:
+def _tensors(rng: np.random.Generator, layer: Layer, codes: Codes, skip: Codes | None, extreme: bool) -> Arrays:
     assert not isinstance(layer, MaxPool)
     shapes, top = layer.shapes(codes), largest_weight(layer.weight_bits)
     weight = rng.integers(-top, top + 1, shapes["weight"])
@@ -83,9 +81,7 @@ def _tensors(
     }
     if skip is not None:
         gain = int(spread / skip.largest) + 1
-        tensors["gain"] = rng.integers(-min(gain, 32767), min(gain, 32767) + 1, shapes["gain"]).astype(
-            np.int16
-        )
+        tensors["gain"] = rng.integers(-min(gain, 32767), min(gain, 32767) + 1, shapes["gain"]).astype(np.int16)
     if isinstance(layer, Lstm):
         tensors |= activation_tables(layer.out_bits, layer.cell_bits)
     return tensors

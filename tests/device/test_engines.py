@@ -82,9 +82,7 @@ def test_extreme_weights(path: str, weight_bits: int, extreme: bool) -> None:
 def test_gates(path: str, out_bits: int) -> None:
     for cell_bits in range(out_bits + 2, 13):
         for bidirectional in (False, True):
-            lstm = Lstm(
-                hidden=20, weight_bits=4, out_bits=out_bits, cell_bits=cell_bits, bidirectional=bidirectional
-            )
+            lstm = Lstm(hidden=20, weight_bits=4, out_bits=out_bits, cell_bits=cell_bits, bidirectional=bidirectional)
             network = random_network(cell_bits, [lstm, Dense(classes=9, weight_bits=4)], height_px=6)
             check(network, [1, 2, 30], path)
 
@@ -159,9 +157,7 @@ def networks(draw: st.DrawFn) -> Network:
     )
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
     network=networks(),
     lengths=st.lists(st.integers(0, 40), min_size=1, max_size=14),

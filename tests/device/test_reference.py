@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def test_tables_are_monotonic_and_reach_their_ends() -> None:
     assert all((np.diff(table.astype(int)) >= 0).all() for table in tables.values())
 
 
-def network(layers: list[Layer], tensors: dict[str, Array], height: int = 2) -> Network:
+def network(layers: list[Layer], tensors: Mapping[str, Any], height: int = 2) -> Network:
     dtypes = {"weight": np.int8, "bias": np.int32, "multiplier": np.int16, "gain": np.int16}
     typed = {k: np.asarray(v, dtypes.get(k.split(".")[1])) for k, v in tensors.items()}
     return Network(height, 1, 4, layers, typed)

@@ -43,15 +43,11 @@ def networks() -> list[Network]:
             Lstm(hidden=7, weight_bits=bits, out_bits=4, cell_bits=8, bidirectional=False),
             Dense(classes=37, weight_bits=bits),
         ]
-        found.extend(
-            random_network(bits, layers, height_px=8, pixel_bits=bits, extreme=e) for e in (False, True)
-        )
+        found.extend(random_network(bits, layers, height_px=8, pixel_bits=bits, extreme=e) for e in (False, True))
     for out_bits in range(2, 9):
         for cell_bits in range(out_bits + 2, 13):
             lstm = Lstm(hidden=20, weight_bits=4, out_bits=out_bits, cell_bits=cell_bits)
-            found.append(
-                random_network(7, [lstm, Dense(classes=9, weight_bits=4)], height_px=3, columns_per_frame=2)
-            )
+            found.append(random_network(7, [lstm, Dense(classes=9, weight_bits=4)], height_px=3, columns_per_frame=2))
     return found
 
 

@@ -15,11 +15,11 @@ import pytest
 pytest.importorskip("torch", reason="training needs torch: pip install zeile[train]")
 pytest.importorskip("matplotlib", reason="training draws its curve: pip install zeile[train]")
 
-from zeile.device import open_device  # noqa: E402 - after the skips
-from zeile.errors import BadData, BadSettings  # noqa: E402
-from zeile.manifest import load_model, verify  # noqa: E402
-from zeile.pipeline import Recognizer  # noqa: E402
-from zeile.train import command  # noqa: E402
+from zeile.device import open_device
+from zeile.errors import BadData, BadSettings
+from zeile.manifest import load_model, verify
+from zeile.pipeline import Recognizer
+from zeile.train import command
 
 RECIPE = {
     "name": "tiny",

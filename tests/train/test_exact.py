@@ -8,6 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install zeile[train]")
 
+from torch import Tensor  # noqa: E402 - after the skip
+
 from zeile.device.reference import Reference  # noqa: E402 - after the skip
 from zeile.network import Conv2d, Dense, Layer, Lstm, MaxPool  # noqa: E402
 from zeile.train import recurrence  # noqa: E402
@@ -44,7 +46,7 @@ def trainee(layers: list[Layer], columns_per_frame: int = 1) -> Trainee:
     return model
 
 
-def batch(lengths: list[int], size: int) -> tuple[torch.Tensor, torch.Tensor]:
+def batch(lengths: list[int], size: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
     frames = torch.zeros(len(lengths), max(lengths), size)
     for row, length in zip(frames, lengths, strict=True):

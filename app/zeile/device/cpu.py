@@ -85,7 +85,5 @@ class Cpu:
         if frames.dtype != np.uint8 or frames.ndim != 2 or frames.shape[1] != width:
             raise DeviceError(f"frames are {frames.dtype} {frames.shape}, the model needs uint8 (T, {width})")
         if top < 255 and frames.size and (largest := int(frames.max())) > top:
-            raise DeviceError(
-                f"a pixel code is {largest}, the model's pixels have {self.network.pixel_bits} bits"
-            )
+            raise DeviceError(f"a pixel code is {largest}, the model's pixels have {self.network.pixel_bits} bits")
         return np.ascontiguousarray(frames)
