@@ -23,6 +23,8 @@ try:
 except ImportError:  # not built for this Python
     native = None  # type: ignore[assignment]
 
+__all__ = ["MIN_CONTRAST", "MIN_WIDTH", "Grey", "native", "normalise", "normalise_reference", "normalise_with_extent"]
+
 Grey = npt.NDArray[np.uint8]
 
 cv2.setNumThreads(1)  # a line is small: threads cost more than they give, and the service has its own
