@@ -123,7 +123,7 @@ def degrade(grey: Grey, rng: random.Random) -> Grey:
     h, w = grey.shape
     paper = int(np.percentile(grey, 80))
     if rng.random() < 0.5:
-        scale = rng.uniform(0.6, 1.3)
+        scale = rng.uniform(0.5, 1.3)  # down to the small grey print of cheap scans
         wide, high = max(8, round(w * scale * rng.uniform(0.92, 1.08))), max(12, round(h * scale))
         grey = cv2.resize(grey, (wide, high), interpolation=cv2.INTER_AREA)
         h, w = grey.shape
