@@ -151,8 +151,8 @@ class Rescale(torch.autograd.Function):
     def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         a, scale = ctx.saved_tensors
         low, high = ctx.limits
-        smooth = a * scale
-        return d * ((smooth > low) & (smooth < high)) * scale, None, None, None
+        inner = torch.ops.aten.hardtanh_backward(d, a * scale, low, high)  # d strictly between the limits, else 0
+        return inner.mul_(scale), None, None, None
 
 
 class Pool(torch.autograd.Function):
