@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command ``zeile``: read, serve, bench, train, info, models.
+"""The command ``zeile``: read, serve, bench, train, lm, info, doctor, models, hw.
 
 Only the module of the command that is given is imported, so that help is instant and an extra that is not installed
 is named in a sentence.
@@ -24,15 +24,18 @@ _SUMMARIES = {
     "serve": "serve over HTTP, with a page to try",
     "bench": "measure accuracy and speed, beside other engines",
     "train": "train a model, or fine-tune one",
+    "lm": "train a character language model for the beam search",
     "info": "show models, engines and machine",
+    "doctor": "say what is missing here for an engine, and the remedy",
     "models": "list or verify model folders",
+    "hw": "estimate, fold and configure hardware designs",
 }
 _EXAMPLES = {
     "read": """examples:
   zeile read line.png                          the text, one line a file
   zeile read --format json scans/*.png         an array with an object a file
   zeile read --model fraktur --reading diplomatic old.png
-  zeile read --beam 16 --lm german.arpa.gz line.png
+  zeile read line.png --beam --language-model german.arpa.gz
   scanimage | zeile read -                     an image on standard input
 
 exit code: 0 all files were read, 1 some were not (the others are), 2 wrong usage""",
@@ -43,14 +46,28 @@ exit code: 0 all files were read, 1 some were not (the others are), 2 wrong usag
     "bench": """examples:
   zeile bench lines.zip --split val            accuracy, speed, and every peer that is installed
   zeile bench my_lines/ --peers none --lines 0 --out results""",
+    "lm": """examples:
+  zeile lm train my_lines/*.gt.txt -o german.arpa.gz
+  zeile lm train --order 5 --minimum 2 corpus.txt -o small.arpa.gz
+  zeile read line.png --beam --language-model german.arpa.gz
+
+Texts are UTF-8, a line of text a line, with the characters of the model's reading: latin-print writes straight quotes,
+fraktur the long s. Some 400 bytes of memory are needed for each different n-gram: 2.8 MB of English have 640,000.""",
     "info": """examples:
   zeile info
   zeile info --json""",
+    "doctor": """examples:
+  zeile doctor                                 what the engine of ZEILE_ENGINE needs
+  zeile doctor --engine fpga                   what the board needs
+  ZEILE_EMULATE=1 zeile doctor --engine fpga   what the emulated board needs
+
+exit code: 0 nothing is missing, 1 something is""",
     "models": """examples:
   zeile models list
   zeile models verify                          check every file of every model
   zeile models verify fraktur latin-print/1""",
 }
+_BEAM = 8  # as in zeile.beam, which is not imported here: help costs no NumPy
 _EXTRAS = {
     "serve": ("service", ("fastapi", "uvicorn", "python_multipart")),
     "train": ("train", ("torch", "matplotlib", "fontTools")),
@@ -62,7 +79,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     """The parser of all commands.
 
     Args:
-        command: the one that will be given; options of bench and train are there only if it is theirs, because they
+        command: the one that will be given; options of bench, train and hw are there only if it is theirs, because they
             come from modules that the others need not load.
     """
     parser = argparse.ArgumentParser(
@@ -84,14 +101,21 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     }
     _add_read(parsers["read"])
     _add_serve(parsers["serve"])
-    parsers["info"].add_argument("--json", action="store_true", help="as JSON")
+    _add_lm(parsers["lm"])
+    for each in (parsers["info"], parsers["doctor"]):
+        each.add_argument("--json", action="store_true", help="as JSON")
+    _add_engine(parsers["doctor"])
     models = parsers["models"]
     models.add_argument("action", choices=("list", "verify"))
     models.add_argument("names", nargs="*", metavar="NAME", help="name, name/version or folder (default: all)")
-    for each in (parsers["info"], models):
+    for each in (parsers["info"], parsers["doctor"], models):
         each.add_argument("--models", type=Path, metavar="DIR", help="folder of models (default: ZEILE_MODELS)")
     if command == "bench":
         importlib.import_module("zeile.bench").add_arguments(parsers["bench"])
+    if command == "hw":
+        hardware = importlib.import_module("zeile.commands.hw")
+        parsers["hw"].epilog = hardware.EXAMPLES
+        hardware.add_arguments(parsers["hw"])
     if command == "train":
         train = importlib.import_module("zeile.train.command")
         parsers["train"].epilog = train.EXAMPLES
@@ -107,8 +131,30 @@ def _add_read(parser: argparse.ArgumentParser) -> None:
         "--format", choices=("text", "json", "tsv"), default="text", help="of the output (default text)"
     )
     parser.add_argument("--reading", metavar="NAME", help="reading of the text (default: the model's first)")
-    parser.add_argument("--beam", type=int, metavar="N", help="beam search of width N instead of the best path")
-    parser.add_argument("--lm", type=Path, metavar="FILE", help="character language model, ARPA; needs --beam")
+    beam = f"beam search of width N (default {_BEAM}) instead of the best path"
+    parser.add_argument("--beam", nargs="?", type=_width, const=_BEAM, metavar="N", help=beam)
+    weighed = "character language model, ARPA or ARPA.gz, see zeile lm; needs --beam"
+    parser.add_argument("--language-model", "--lm", type=Path, metavar="FILE", help=weighed)
+
+
+def _width(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no width; write --beam behind the files, or --beam N") from None
+
+
+def _add_lm(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("train",))
+    parser.add_argument("texts", nargs="+", type=Path, metavar="TEXT", help="text files; - is standard input")
+    parser.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="FILE", help="ARPA file to write, gzipped if named .gz"
+    )
+    parser.add_argument(
+        "--order", type=int, default=6, metavar="N", help="characters of the longest n-gram, 1 to 20 (default 6)"
+    )
+    fewer = "leave out n-grams of three and more characters that occur fewer than N times (default 1: none)"
+    parser.add_argument("--minimum", type=int, default=1, metavar="N", help=fewer)
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
@@ -121,8 +167,13 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     named = "name, name/version or folder (default: ZEILE_MODEL or latin-print)"
     parser.add_argument("--model", metavar="NAME", help=named)
     parser.add_argument("--models", type=Path, metavar="DIR", help="folder of models (default: ZEILE_MODELS)")
-    parser.add_argument("--engine", metavar="NAME", help="cpu or reference (default: ZEILE_ENGINE or cpu)")
+    _add_engine(parser)
     parser.add_argument("--threads", type=int, metavar="N", help="of the engine (default: ZEILE_THREADS or 1)")
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    named = "cpu, reference or fpga (default: ZEILE_ENGINE or cpu)"
+    parser.add_argument("--engine", metavar="NAME", help=named)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

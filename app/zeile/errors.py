@@ -4,10 +4,17 @@
     ZeileError
     ├── BadImage            an input that cannot be read as a line
     │   └── ImageTooLarge   more pixels, width or height than the limit
+    │       └── LineTooWide more columns than the overlay's buffers hold
     ├── BadManifest         a model folder (or an overlay's) that is damaged, foreign or inconsistent
     ├── BadSettings         a setting, option or combination of them that makes no sense
     ├── BadData             ground truth, texts or fonts that cannot be used
     └── DeviceError         an engine that cannot do what was asked
+        ├── OverlayMissing  no overlay, or one without a bitstream
+        ├── OverlayMismatch overlay, board, image, clock and model that do not belong together
+        ├── DeviceBusy      another process owns the programmable logic
+        ├── DeviceTimeout   the board did not answer in time
+        └── DeviceFault     the board reported an error or sent something damaged
+            └── PacketError a packet that breaks the format, or fails its checksum
 
 Messages say what is wrong, the value, the limit and the remedy, in one sentence or two.
 """
@@ -25,6 +32,10 @@ class ImageTooLarge(BadImage):
     """The image exceeds a limit on bytes, pixels, width or height."""
 
 
+class LineTooWide(ImageTooLarge):
+    """The line has more columns than the overlay was built for; refused before it is sent."""
+
+
 class BadManifest(ZeileError):
     """A model folder is damaged, foreign or inconsistent."""
 
@@ -39,3 +50,27 @@ class BadData(ZeileError):
 
 class DeviceError(ZeileError):
     """An engine cannot do what was asked."""
+
+
+class OverlayMissing(DeviceError):
+    """There is no such overlay here, or it has no bitstream."""
+
+
+class OverlayMismatch(DeviceError):
+    """Overlay, board, image, clock and model do not belong together."""
+
+
+class DeviceBusy(DeviceError):
+    """Another process owns the programmable logic."""
+
+
+class DeviceTimeout(DeviceError):
+    """The board did not answer before the deadline."""
+
+
+class DeviceFault(DeviceError):
+    """The board reported an error, or what it sent is damaged."""
+
+
+class PacketError(DeviceFault):
+    """A packet breaks the format or fails its checksum."""

@@ -161,7 +161,7 @@ _KINDS: dict[str, type[Layer]] = {
     "bilstm": Lstm,
     "dense": Dense,
 }
-_DTYPES = {
+DTYPES = {
     "weight": np.int8,
     "bias": np.int32,
     "multiplier": np.int16,
@@ -316,8 +316,8 @@ class Network:
         """Check dtypes, shapes and ranges; return the largest possible magnitude of the accumulator."""
         for name, shape in layer.shapes(self.codes[index]).items():
             tensor, where = self.tensor(index, name), f"weights {index}.{name}"
-            if tensor.dtype != _DTYPES[name] or tensor.shape != shape:
-                raise BadManifest(f"{where}: is {tensor.dtype} {tensor.shape}, needs {np.dtype(_DTYPES[name])} {shape}")
+            if tensor.dtype != DTYPES[name] or tensor.shape != shape:
+                raise BadManifest(f"{where}: is {tensor.dtype} {tensor.shape}, needs {np.dtype(DTYPES[name])} {shape}")
         if isinstance(layer, MaxPool):
             return 0
         weight = self.tensor(index, "weight").astype(np.int64)

@@ -55,10 +55,7 @@ _DATA_KEYS: dict[str, type] = {"name": str, "license": str, "source": str, "line
 
 def parse(data: bytes) -> dict[str, Any]:
     """The manifest, with keys and types checked; layers and alphabet are checked where they are built."""
-    try:
-        manifest = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise BadManifest(f"{MANIFEST} is not JSON: {error}") from None
+    manifest = parse_json(data, MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise BadManifest(f'{MANIFEST} does not say "format": "{FORMAT}"; this is no model folder')
     if manifest.get("format_version") != FORMAT_VERSION:
@@ -81,6 +78,18 @@ def parse(data: bytes) -> dict[str, Any]:
             raise BadManifest(f"evaluation.{split} is not an object of sets, each an object of figures")
     _check_files(manifest["files"])
     return manifest
+
+
+def parse_json(data: bytes, where: str) -> Any:
+    """JSON of a file that may come from anywhere: no key twice, no NaN.
+
+    Raises:
+        BadManifest: it is not.
+    """
+    try:
+        return json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadManifest(f"{where} is not JSON: {error}") from None
 
 
 def _check_files(files: Mapping[str, Any]) -> None:

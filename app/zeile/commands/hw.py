@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``zeile hw``: what a hardware design costs and reads, its folding, its headers, and its overlay."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from zeile.errors import BadSettings
+from zeile.hw.config import write_headers
+from zeile.hw.design import Design, design_text, find_design
+from zeile.hw.estimate import COLUMNS, check_fits, estimate, usual_columns
+from zeile.hw.fold import fold
+from zeile.hw.table import describe
+from zeile.settings import Settings
+
+EXAMPLES = """examples:
+  zeile hw estimate zeile-print                cycles, lines/s, bottleneck, share of the part
+  zeile hw estimate finn-l-w4a4 --columns 520 --classes 146 --json
+  zeile hw fold zeile-print --target 5000 --columns 660 -o my-print.json
+  zeile hw config my-print.json -o build/my-print
+  zeile hw pack zeile-print                    an overlay folder for the emulated board
+  zeile hw pack zeile-print --build hw_src/build/zeile-print
+  zeile hw report hw_src/build/zeile-print     what the tools say about a build
+
+A design is the name of a file in the folder designs of ZEILE_HW (default: hw_src of a checkout, else
+/opt/zeile/hw_src), or the path of a .json file."""
+
+_ACTIONS = {
+    "estimate": "predict cycles, lines/s and resources of a design",
+    "fold": "find the smallest folding that reaches a speed",
+    "config": "write the headers and facts that a build starts from",
+    "pack": "write the overlay folder of a design, or of a build of it",
+    "report": "read the reports of a build",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the actions and their options."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    parsers = {
+        name: actions.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            epilog="\n".join(["examples:", *(line for line in EXAMPLES.splitlines() if f"zeile hw {name}" in line)]),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for name, summary in _ACTIONS.items()
+    }
+    for name in ("estimate", "fold", "config", "pack"):
+        parsers[name].add_argument("design", metavar="DESIGN", help="name of a design, or its .json file")
+    for name in ("estimate", "fold"):
+        columns = f"columns of a line (default {COLUMNS}, or the design's longest)"
+        parsers[name].add_argument("--columns", type=int, metavar="N", help=columns)
+    each = parsers["estimate"]
+    each.add_argument("--classes", type=int, metavar="K", help="classes of the model (default: the design's most)")
+    each.add_argument("--json", action="store_true", help="as JSON, with the model's constants and their origins")
+    each = parsers["fold"]
+    each.add_argument("--target", type=float, required=True, metavar="N", help="lines/s to reach")
+    each.add_argument("-o", "--output", type=Path, metavar="FILE", help="design file to write (default: print it)")
+    parsers["config"].add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write, made where it is missing"
+    )
+    each = parsers["pack"]
+    each.add_argument("--build", type=Path, metavar="DIR", help="a finished build (default: no bitstream)")
+    each.add_argument("--overlays", type=Path, default=Path("overlays"), metavar="DIR", help="(default: overlays)")
+    parsers["report"].add_argument("build", type=Path, metavar="BUILD", help="folder of a build")
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Do what is asked; returns 0."""
+    actions: dict[str, Callable[[argparse.Namespace], None]] = {
+        "estimate": _estimate,
+        "fold": _fold,
+        "config": _config,
+        "pack": _pack,
+        "report": _report,
+    }
+    actions[args.action](args)
+    return 0
+
+
+def _estimate(args: argparse.Namespace) -> None:
+    design = find_design(args.design)
+    found = estimate(design, _columns(args, design), args.classes)
+    print(json.dumps(found.to_json(), indent=1) if args.json else describe(found))
+    check_fits(found)  # behind the table, which shows what is too much
+
+
+def _fold(args: argparse.Namespace) -> None:
+    design = find_design(args.design)
+    columns = _columns(args, design)
+    folded = fold(design, args.target, columns)
+    if args.output is None:
+        print(design_text(folded), end="")
+        return
+    _write(args.output, design_text(folded))
+    found = estimate(folded, columns)
+    print(
+        f"{args.output}: written, {found.lines_per_s:,.0f} lines/s of {columns} columns; "
+        f"zeile hw estimate {args.output}"
+    )
+
+
+def _config(args: argparse.Namespace) -> None:
+    from zeile.hw.pack import design_tcl
+
+    design: Design = find_design(args.design)
+    try:
+        written = write_headers(design, args.output)
+        for name, text in (("design.tcl", design_tcl(design)), ("design.json", design_text(design))):
+            _write(args.output / name, text)
+            written.append(args.output / name)
+    except OSError as error:
+        raise BadSettings(f"--output {args.output}: {error.strerror}; name a folder that can be written") from None
+    for path in written:
+        print(path)
+
+
+def _pack(args: argparse.Namespace) -> None:
+    from zeile.hw.pack import pack
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "design.json"
+        path.write_text(design_text(find_design(args.design)), "utf-8")
+        print(pack(path, args.overlays, args.build))
+
+
+def _report(args: argparse.Namespace) -> None:
+    from zeile.hw.report import describe as described
+    from zeile.hw.report import read_build
+
+    print(described(read_build(args.build)))
+
+
+def _columns(args: argparse.Namespace, design: Design) -> int:
+    return usual_columns(design) if args.columns is None else args.columns
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file at once, so that a reader sees the old or the new one."""
+    if path.is_file() and path.read_text("utf-8", errors="replace") == text:
+        return
+    if not path.parent.is_dir():
+        raise BadSettings(f"--output {path}: its folder does not exist; make it first")
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text, "utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise BadSettings(f"--output {path}: {error.strerror}; name a file that can be written") from None
