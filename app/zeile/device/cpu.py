@@ -8,15 +8,10 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from zeile import native
+from zeile.device import Frames, Scores, checked
 from zeile.errors import DeviceError
 from zeile.network import Network
-
-Frames = npt.NDArray[np.uint8]
-Scores = npt.NDArray[np.int8]
 
 
 class Cpu:
@@ -66,7 +61,7 @@ class Cpu:
         """Scores of several lines, each as if alone; the GIL is free meanwhile."""
         if self._engine is None:
             raise DeviceError("native engine: closed")
-        return self._engine.run([self._checked(frames) for frames in lines])
+        return self._engine.run([checked(frames, self.network) for frames in lines])
 
     def close(self) -> None:
         """Release threads and weights."""
@@ -79,11 +74,3 @@ class Cpu:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _checked(self, frames: Frames) -> Frames:
-        width, top = self.network.input_codes.size, self.network.input_codes.largest
-        if frames.dtype != np.uint8 or frames.ndim != 2 or frames.shape[1] != width:
-            raise DeviceError(f"frames are {frames.dtype} {frames.shape}, the model needs uint8 (T, {width})")
-        if top < 255 and frames.size and (largest := int(frames.max())) > top:
-            raise DeviceError(f"a pixel code is {largest}, the model's pixels have {self.network.pixel_bits} bits")
-        return np.ascontiguousarray(frames)
