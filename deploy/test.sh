@@ -10,7 +10,7 @@ Usage: deploy/test.sh [PYTEST-ARGUMENT...]
 
 Installs Zeile with all that its tests need into .venv, then runs ruff, mypy --strict and pytest. Needs Python 3.10,
 3.11 or 3.12 with venv, pip and a C++ compiler. Some tests need more (chromium, tesseract-ocr, qemu-user-static,
-g++-aarch64-linux-gnu, cmake, libsimde-dev): where that is missing they say so and are
+g++-aarch64-linux-gnu, cmake, libsimde-dev, tcl): where that is missing they say so and are
 skipped. With CI=true, root and apt, those packages are installed first.
 
 Arguments are handed to pytest: deploy/test.sh -m "not slow", deploy/test.sh tests/test_ctc.py
@@ -26,7 +26,7 @@ TEXT
 # What only some tests need. Failing to get it is no failure: those tests are skipped, with the reason.
 install_system_packages() {
   local package missing=()
-  for package in chromium tesseract-ocr qemu-user-static g++-aarch64-linux-gnu cmake libsimde-dev; do
+  for package in chromium tesseract-ocr qemu-user-static g++-aarch64-linux-gnu cmake libsimde-dev tcl clang-19; do
     dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
   done
   ((${#missing[@]})) || return 0
@@ -36,6 +36,41 @@ install_system_packages() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null 2>&1 ||
       echo "  $package could not be installed; its tests will be skipped"
   done
+}
+
+# Lints the Tcl of hw_src. It pins a pathspec that mypy 2 does not take, so it has an environment of its own.
+install_tclint() {
+  local venv=${ZEILE_VENV:-.venv}-tclint
+  if ! "$venv/bin/tclint" --version >/dev/null 2>&1; then
+    { "$python" -m venv --clear "$venv" &&
+      "$venv/bin/python" -m pip install --quiet --disable-pip-version-check tclint==0.9.0; } >/dev/null 2>&1 ||
+      { echo "  tclint could not be installed; its tests will be skipped" && return 0; }
+  fi
+  ln -sf "$(cd "$venv/bin" && pwd)/tclint" "$bin/tclint"
+}
+
+# Prints a Python of a version: python3.10, or one of pyenv's.
+python_of() {
+  local candidate
+  for candidate in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1".*/bin/python3; do
+    "$candidate" -c "import venv, sys; sys.exit('%d.%d' % sys.version_info[:2] != '$1')" 2>/dev/null &&
+      printf '%s\n' "$candidate" && return
+  done
+  return 1
+}
+
+# test_with_pynq PYNQ PYTHON: the driver on the emulated board, with the pynq and the Python of a PYNQ image. Where that
+# Python is missing the one of the main environment takes its place, if this pynq installs there.
+test_with_pynq() {
+  local pynq=$1 version=$2 venv=${ZEILE_VENV:-.venv}-pynq-$1 base
+  base=$(python_of "$version") || base=$(python_of 3.11) ||
+    { echo "pynq $pynq: neither Python $version nor 3.11 is here; not tested" && return 0; }
+  echo "pynq $pynq on $("$base" --version)"
+  "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$base" -m venv --clear "$venv"
+  local python=$venv/bin/python
+  install 'setuptools<=80' wheel
+  install "pynq==$pynq" '.[board,service]' 'pytest>=8.3' 'hypothesis>=6.100' 'httpx>=0.28'
+  PATH=$(cd "$venv/bin" && pwd):$PATH "$venv/bin/pytest" -p no:cacheprovider tests/device tests/hw/test_packets.py
 }
 
 # shellcheck source=deploy/environment.sh
@@ -50,7 +85,8 @@ install 'torch==2.13.0'
 install '.[service,train,bench,test]'
 
 bin=$(cd "$(dirname "$python")" && pwd)
-export PATH=$bin:$PATH # the tests call zeile, ninja
+export PATH=$bin:$PATH # the tests call zeile, ninja, tclint
+install_tclint
 echo "ruff"
 "$bin/ruff" check .
 "$bin/ruff" format --check --quiet .
@@ -58,3 +94,7 @@ echo "mypy"
 "$bin/mypy"
 echo "pytest"
 "$bin/pytest" "$@"
+if (($# == 0)); then # the images of the board: PYNQ 3.1 and 4.0
+  test_with_pynq 3.1.2 3.10
+  test_with_pynq 4.0.0 3.12
+fi

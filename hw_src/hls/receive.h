@@ -210,8 +210,7 @@ class Receive {
     }
     index_ = 0;
     words_left_ = kind_ == kLoad ? 1u : kind_ == kCommit ? 2u : packet_.count.to_uint();
-    const bool message = good && kind_ != kInfer;
-    return Go(!message ? kKind : words_left_ > 0 ? kMessages : kSettle);
+    return Go(!good || kind_ == kInfer ? kKind : words_left_ > 0 ? kMessages : kSettle);
   }
 
   // LOAD and COMMIT end with a message that Send waits for: behind it every word has reached its unit.
@@ -239,13 +238,11 @@ class Receive {
   uint32_t index_, words_left_;                 // of the payload: the next word, and how many are to come
   bool ended_;                                  // its TLAST was seen
   bool found_, line_too_long_, echo_too_long_;  // limits
-  // Its frames.
-  uint32_t frames_left_;
+  uint32_t frames_left_;                        // of a line
   ap_uint<Bits(kFrameBeats + 1)> frame_beat_;
   ap_uint<Bits(kWordBeats + 1)> word_beat_;
-  uint64_t word_;  // codes still to be cut off
-  // Its payload, until it is judged.
-  uint64_t echo_[kEchoWords];
+  uint64_t word_;              // codes still to be cut off
+  uint64_t echo_[kEchoWords];  // payloads until they are judged
   uint32_t new_classes_;
   uint64_t new_model_id_;
 };

@@ -145,7 +145,7 @@ def test_echo_and_status(core: Core) -> None:
     assert (status.model_valid, status.model_id, status.in_flight) == (True, 0x123456789ABCDEF0, 0)
     tiles = shape.weight_shape(3)[0] * shape.weight_shape(3)[1] // (shape.fold(3).pe * shape.fold(3).simd)
     assert status.issued == (5 * tiles, 5 * tiles)  # 2 + 3 steps, each tile once
-    assert status.cycles == core.report()["cycles"] - 33 or status.cycles < core.report()["cycles"]
+    assert fresh.cycles < status.cycles < core.report()["cycles"]
 
 
 def test_cycles_of_an_answer_span_question_and_answer(core: Core) -> None:

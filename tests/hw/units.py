@@ -58,7 +58,7 @@ class Driver:
         """
         given = b"".join(np.asarray(value, np.int64).tobytes() for value in values)
         done = subprocess.run([self.program], input=given, capture_output=True, timeout=300, check=False)
-        assert fails or done.returncode == 0, done.stderr.decode()
+        assert fails or done.returncode == 0, done.stderr.decode(errors="replace")
         return np.frombuffer(done.stdout[: len(done.stdout) // 8 * 8], np.int64)
 
 
