@@ -24,16 +24,22 @@ void clear_edge(uint8_t* map, int columns, int rows, int channels) {
   std::memset(map + (columns + 1) * column, 0, column);
 }
 
-// Whether convolution `index` may do the pool behind it: nothing else wants its map.
-bool can_fuse(const Model& model, size_t index, int window) {
-  if (model.layers[index].kind != Kind::kConv2d) return false;
-  const Layer& pool = model.layers[index + 1];
-  const int pixels = pool.pool_columns * pool.pool_rows;
+// Whether `index` is a convolution with a pool behind it, and nothing else wants its map.
+bool only_pooled(const Model& model, size_t index) {
+  if (model.layers[index].kind != Kind::kConv2d || model.layers[index + 1].kind != Kind::kMaxPool) return false;
   for (const Layer& layer : model.layers) {
     if (layer.has_skip && layer.skip == int(index)) return false;
   }
-  return pool.kind == Kind::kMaxPool && pixels <= window && (pixels == 2 || pixels == 4);
+  return true;
 }
+
+// Whether a convolution does this pool itself.
+bool can_fuse(const Layer& pool, const Matrix& matrix, int window) {
+  const int pixels = pool.pool_columns * pool.pool_rows;
+  return matrix.taps || (pixels <= window && (pixels == 2 || pixels == 4));
+}
+
+bool is_row_pair(const Layer& pool) { return pool.pool_columns == 1 && pool.pool_rows == 2; }
 
 size_t map_size(int columns, const Codes& codes) {
   return size_t(columns + 2) * (codes.rows + 2) * codes.channels;
@@ -58,14 +64,18 @@ struct Engine::Workspace {
   Buffer<uint8_t> h[kMaxSlots];
   Buffer<int16_t> c[kMaxSlots];
   Buffer<int8_t> pre;
+  Buffer<uint8_t> scratch;  // of a convolution
 };
 
 Engine::Engine(Model model, const Kernels& kernels, int threads)
     : model_(std::move(model)), kernels_(kernels), workers_(threads) {
   layers_.reserve(model_.layers.size());
-  for (const Layer& layer : model_.layers) layers_.emplace_back(kernels_, layer);
+  for (size_t i = 0; i < model_.layers.size(); ++i) {
+    const bool pooled = only_pooled(model_, i);
+    layers_.emplace_back(kernels_, model_.layers[i], pooled && is_row_pair(model_.layers[i + 1]));
+    fused_.push_back(pooled && can_fuse(model_.layers[i + 1], layers_[i].matrix, kernels_.window));
+  }
   while (model_.layers[maps_].kind == Kind::kConv2d || model_.layers[maps_].kind == Kind::kMaxPool) ++maps_;
-  for (size_t i = 0; i < maps_; ++i) fused_.push_back(can_fuse(model_, i, kernels_.window));
   for (int i = 0; i < workers_.count(); ++i) {
     spaces_.push_back(std::make_unique<Workspace>());
     spaces_.back()->maps.resize(maps_);
@@ -120,9 +130,10 @@ void Engine::run_maps(Workspace& space, const Line& line, int index) const {
     uint8_t* out = map(last + 1).data();
     clear_edge(out, steps, pool.out.rows, pool.out.channels);
     if (layer.kind == Kind::kConv2d) {
-      kernels_.conv({&layers_[i].matrix, map(i).data(), layer.has_skip ? map(layer.skip + 1).data() : nullptr,
-                     out, columns, codes.rows, codes.channels, layer.out.channels, layer.out.largest_stored(),
-                     pool.pool_columns, pool.pool_rows});
+      if (layers_[i].matrix.pairs) space.scratch.reserve(size_t(4) * (columns + 2) * codes.channels);
+      kernels_.conv({&layers_[i].matrix, map(i).data(), layer.has_skip ? map(layer.skip + 1).data() : nullptr, out,
+                     space.scratch.data(), columns, codes.rows, codes.channels, layer.out.channels,
+                     codes.largest_stored(), layer.out.largest_stored(), pool.pool_columns, pool.pool_rows});
     } else {
       kernels_.pool(
           {map(i).data(), out, columns, codes.rows, codes.channels, layer.pool_columns, layer.pool_rows});

@@ -19,6 +19,10 @@ constexpr int kBlock = kTile * kQuad;  // bytes of a tile's weights for one quad
 constexpr int kUnits = 32;             // hidden units are padded to a multiple of this
 constexpr int kMaxSlots = 8;           // lines that one recurrent step serves at most
 
+// A 3 x 3 convolution of one channel has its own layout, `taps`: for each tile and column of the window two
+// blocks of kTile rows by two taps, the second one of the last tap and a zero. Nothing is added across lanes then.
+constexpr int kTapBytes = 3 * 4 * kTile;  // of a tile
+
 // A weight matrix, packed. Inputs come as `runs` runs of `quads` quads, `stride` bytes apart; weights beyond
 // a run's end are zero, so that whatever lies there does not matter.
 struct Matrix {
@@ -34,6 +38,8 @@ struct Matrix {
   int quads;
   int parts;    // 2 if weights are the sum of two halves, so that no pair of products saturates 16 bits
   bool narrow;  // the accumulator fits 16 bits
+  bool taps;    // the layout of one channel; codes are at most 127, sums narrow, any pool may follow
+  bool pairs;   // the four filters of a pair of rows (pairs.hpp), one behind the other; a pool of 1 x 2 follows
 };
 
 // Layers over maps. A map has an edge of paper: (columns + 2, rows + 2, channels), data at the corner.
@@ -42,12 +48,14 @@ struct ConvJob {
   const uint8_t* in;
   const uint8_t* skip;  // a map of the output's shape, or null
   uint8_t* out;
+  uint8_t* scratch;  // for `pairs`: 4 * (columns + 2) * in_channels
   int columns;
   int rows;
   int in_channels;
   int out_channels;
+  int in_top;        // largest code that comes in
   int top;           // largest output code
-  int pool_columns;  // a pool behind the convolution, done at once: at most Kernels::window pixels
+  int pool_columns;  // a pool behind the convolution, done at once: at most Kernels::window pixels unless `taps`
   int pool_rows;
 };
 

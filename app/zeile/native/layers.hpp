@@ -31,6 +31,18 @@ static inline void put(void* out, const void* from, int count) {
   }
 }
 
+// Stores the codes 0 ... top of a tile's real rows.
+template <class S>
+[[gnu::always_inline]] inline void put_codes(uint8_t* to, typename S::Shorts a, int count, int top) {
+  if (count == kTile) {
+    S::store_unsigned(to, a, top);
+  } else {
+    uint8_t codes[kTile];
+    S::store_unsigned(codes, a, top);
+    put(to, codes, count);
+  }
+}
+
 // Turns the sums of N pixels into N / P outputs: the maximum of each P pixels, which stand one behind the
 // other. R grows with its argument, so the maximum may be taken before it.
 template <class S, int P>
@@ -55,14 +67,7 @@ struct ConvFinish {
       for (int p = 1; p < P; ++p)
         a = S::larger_short(a, with_skip(n + p, tile, S::add(S::sums(sum[n + p]), offset)));
       a = S::rescale(a, S::load_shorts(multiplier + tile * kTile));
-      uint8_t* to = out[n / P] + tile * kTile;
-      if (count == kTile) {
-        S::store_unsigned(to, a, top);
-      } else {
-        uint8_t codes[kTile];
-        S::store_unsigned(codes, a, top);
-        put(to, codes, count);
-      }
+      put_codes<S>(out[n / P] + tile * kTile, a, count, top);
     }
   }
 
@@ -139,11 +144,6 @@ void conv_pooled(const ConvJob& job) {
     if (window == 4) return conv_of<S, Sum, 4>(job);
   }
   window == 2 ? conv_of<S, Sum, 2>(job) : conv_of<S, Sum, 1>(job);
-}
-
-template <class S>
-void conv(const ConvJob& job) {
-  job.matrix->narrow ? conv_pooled<S, typename S::Narrow>(job) : conv_pooled<S, typename S::Wide>(job);
 }
 
 static inline void raise(uint8_t* out, const uint8_t* in, size_t count) {

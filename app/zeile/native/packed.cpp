@@ -79,16 +79,7 @@ PackedMatrix::PackedMatrix(const Kernels& kernels, const Rows& rows, const std::
   shape_.parts = kernels.pairs_saturate && pair_exceeds(rows) ? 2 : 1;
   shape_.narrow = narrow;
   weight_ = Buffer<int8_t>(source.size() * shape_.parts * shape_.runs * shape_.quads * kQuad);
-  bias_ = Buffer<int32_t>(source.size());
-  bias16_ = Buffer<int16_t>(source.size());
-  multiplier_ = Buffer<int16_t>(source.size());
-  if (rows.gain != nullptr) gain_ = Buffer<int16_t>(source.size());
-  for (size_t row = 0; row < source.size(); ++row) {
-    if (source[row] < 0) continue;
-    multiplier_[row] = rows.multiplier[source[row]];
-    if (rows.gain != nullptr) gain_[row] = rows.gain[source[row]];
-    if (rows.bias != nullptr) bias_[row] = rows.bias[source[row]];
-  }
+  copy_row_values(rows, source);
   correct(rows, source, kernels.offset);
   int8_t* to = weight_.data();
   for (int tile = 0; tile < shape_.tiles; ++tile) {
@@ -107,6 +98,40 @@ PackedMatrix::PackedMatrix(const Kernels& kernels, const Rows& rows, const std::
         }
       }
     }
+  }
+}
+
+PackedMatrix PackedMatrix::of_taps(const Rows& rows, const std::vector<int>& source) {
+  PackedMatrix packed;
+  packed.shape_.rows = rows.count;
+  packed.shape_.tiles = int(source.size()) / kTile;
+  packed.shape_.narrow = packed.shape_.taps = true;
+  packed.weight_ = Buffer<int8_t>(size_t(packed.shape_.tiles) * kTapBytes);
+  packed.copy_row_values(rows, source);
+  packed.correct(rows, source, 0);
+  for (size_t row = 0; row < source.size(); ++row) {
+    if (source[row] < 0) continue;
+    int8_t* to = packed.weight_.data() + row / kTile * kTapBytes + row % kTile * 2;
+    for (int column = 0; column < 3; ++column, to += 4 * kTile) {
+      const int8_t* weight = rows.weight + source[row] * rows.row_stride + column * 3;
+      to[0] = weight[0];
+      to[1] = weight[1];
+      to[2 * kTile] = weight[2];
+    }
+  }
+  return packed;
+}
+
+void PackedMatrix::copy_row_values(const Rows& rows, const std::vector<int>& source) {
+  bias_ = Buffer<int32_t>(source.size());
+  bias16_ = Buffer<int16_t>(source.size());
+  multiplier_ = Buffer<int16_t>(source.size());
+  if (rows.gain != nullptr) gain_ = Buffer<int16_t>(source.size());
+  for (size_t row = 0; row < source.size(); ++row) {
+    if (source[row] < 0) continue;
+    multiplier_[row] = rows.multiplier[source[row]];
+    if (rows.gain != nullptr) gain_[row] = rows.gain[source[row]];
+    if (rows.bias != nullptr) bias_[row] = rows.bias[source[row]];
   }
 }
 
@@ -131,12 +156,13 @@ Matrix PackedMatrix::view(size_t run_stride) const {
   return matrix;
 }
 
-PackedLayer::PackedLayer(const Kernels& kernels, const Layer& layer) : matrix{} {
+PackedLayer::PackedLayer(const Kernels& kernels, const Layer& layer, bool pooled) : matrix{} {
   if (layer.kind == Kind::kMaxPool) return;
   if (layer.kind == Kind::kLstm) {
     pack_lstm(kernels, layer);
     return;
   }
+  if (pooled && pack_pairs(kernels, layer)) return;
   const bool conv = layer.kind == Kind::kConv2d;
   const int rows = layer.out.channels, runs = conv ? 3 : 1,
             length = conv ? 3 * layer.in.channels : layer.in.size();
@@ -150,9 +176,51 @@ PackedLayer::PackedLayer(const Kernels& kernels, const Layer& layer) : matrix{} 
                  length,
                  layer.in.largest_stored()};
   const std::vector<int> source = straight(rows);
-  owned_.emplace_back(kernels, all, source, layer.bound <= 32767);
-  owned_.back().correct(all, source, -layer.in.offset());
+  const bool narrow = layer.bound <= 32767;
+  if (conv && narrow && layer.in.channels == 1 && !layer.has_skip && layer.in.bits < 8) {
+    owned_.push_back(PackedMatrix::of_taps(all, source));
+  } else {
+    owned_.emplace_back(kernels, all, source, narrow);
+    owned_.back().correct(all, source, -layer.in.offset());
+  }
   matrix = owned_.back().view(size_t(layer.in.rows + 2) * layer.in.channels);
+}
+
+// The filters of pairs.hpp, if all sums of twice the outputs fit 16 bits, filters bytes and no pair saturates.
+bool PackedLayer::pack_pairs(const Kernels& kernels, const Layer& layer) {
+  const int channels = layer.in.channels, top = layer.in.largest_stored(), length = 3 * channels;
+  const std::vector<int> source = straight(layer.out.channels);
+  const int padded = int(source.size());
+  if (2 * layer.bound > 32767 || layer.has_skip || channels % kTile != 0 || layer.in.bits > 7) return false;
+  std::vector<int8_t> weight(size_t(4) * padded * length);
+  std::vector<int32_t> bias(size_t(4) * padded);
+  std::vector<int16_t> multiplier(bias.size());
+  for (int row = 0; row < layer.out.channels; ++row) {
+    multiplier[row] = layer.multiplier[row];
+    for (int column = 0; column < 3; ++column) {
+      const int8_t* g = layer.weight.data() + (size_t(row) * 3 + column) * length;
+      for (int c = 0; c < channels; ++c) {
+        const int above = g[c], here = g[channels + c], below = g[2 * channels + c];
+        const int filter[4] = {2 * above, above + here + below, above - here + below, 2 * below};
+        for (int k = 0; k < 4; ++k) {
+          if (std::abs(filter[k]) > 127) return false;
+          const size_t place = size_t(k) * padded + row;
+          weight[place * length + column * channels + c] = int8_t(filter[k]);
+          if (k != 1) bias[place] -= top * filter[k];
+        }
+      }
+    }
+    bias[padded + row] = 2 * layer.bias[row];
+  }
+  const Rows all{weight.data(), size_t(length), bias.data(), multiplier.data(), nullptr, 4 * padded, 1, length,
+                 2 * top};
+  if (kernels.pairs_saturate && pair_exceeds(all)) return false;
+  owned_.emplace_back(kernels, all, straight(4 * padded), true);
+  matrix = owned_.back().view(0);
+  matrix.rows = layer.out.channels;
+  matrix.tiles = padded / kTile;
+  matrix.pairs = true;
+  return true;
 }
 
 void PackedLayer::pack_lstm(const Kernels& kernels, const Layer& layer) {

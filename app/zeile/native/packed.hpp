@@ -28,12 +28,17 @@ class PackedMatrix {
   // Row r of the packed matrix is source row `source[r]`, or nothing for -1.
   PackedMatrix(const Kernels& kernels, const Rows& rows, const std::vector<int>& source, bool narrow);
 
+  // One channel's 3 x 3 windows in the layout `taps`, with narrow sums.
+  static PackedMatrix of_taps(const Rows& rows, const std::vector<int>& source);
+
   // Adds to each row's bias what makes up for inputs stored `offset` above their codes.
   void correct(const Rows& rows, const std::vector<int>& source, int offset);
 
   Matrix view(size_t run_stride) const;
 
  private:
+  void copy_row_values(const Rows& rows, const std::vector<int>& source);
+
   Matrix shape_{};
   Buffer<int8_t> weight_;
   Buffer<int32_t> bias_;
@@ -45,12 +50,14 @@ class PackedMatrix {
 // Everything of a layer that its kernels need.
 class PackedLayer {
  public:
-  PackedLayer(const Kernels& kernels, const Layer& layer);
+  // `pooled`: a pool of 1 x 2 follows, and nothing else reads the map between.
+  PackedLayer(const Kernels& kernels, const Layer& layer, bool pooled);
 
   Matrix matrix;                      // conv2d, dense
   std::vector<Recurrent> directions;  // lstm
 
  private:
+  bool pack_pairs(const Kernels& kernels, const Layer& layer);
   void pack_lstm(const Kernels& kernels, const Layer& layer);
 
   std::vector<PackedMatrix> owned_;

@@ -2,7 +2,9 @@
 // Makes a path's table of kernels from its policy.
 #pragma once
 
+#include "pairs.hpp"
 #include "recurrent.hpp"
+#include "taps.hpp"
 
 namespace zeile {
 
@@ -37,6 +39,13 @@ double spin(long rounds) {
     }
   }
   return double(rounds) * kN * kM * kBlock;
+}
+
+template <class S>
+void conv(const ConvJob& job) {
+  if (job.matrix->taps) return conv_taps<S>(job);
+  if (job.matrix->pairs) return conv_pairs<S>(job);
+  job.matrix->narrow ? conv_pooled<S, typename S::Narrow>(job) : conv_pooled<S, typename S::Wide>(job);
 }
 
 template <class S>

@@ -27,6 +27,8 @@ struct Vectors256 {
   static Shorts load_shorts(const int16_t* from) { return load(from); }
   static void store_shorts(int16_t* to, Shorts a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), a); }
   static Shorts add(Shorts a, Shorts b) { return _mm256_add_epi16(a, b); }
+  static Shorts subtract_shorts(Shorts a, Shorts b) { return _mm256_sub_epi16(a, b); }
+  static Shorts half(Shorts a) { return _mm256_srai_epi16(a, 1); }
   static Shorts larger_short(Shorts a, Shorts b) { return _mm256_max_epi16(a, b); }
   static Shorts mul_low(Shorts a, Shorts b) { return _mm256_mullo_epi16(a, b); }
   static Shorts widen(const uint8_t* from) {
@@ -41,6 +43,17 @@ struct Vectors256 {
   static void store_signed(int8_t* to, Shorts a) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
                      _mm_packs_epi16(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1)));
+  }
+
+  using Taps = __m256i;
+  static Taps load_taps(const int8_t* from) { return load(from); }
+  static Shorts tap(Taps taps, const uint8_t* codes) {
+    struct Two {
+      uint8_t v[2];
+    };
+    __m256i both;  // from memory; the compiler would go through general registers
+    asm("vpbroadcastw %1, %0" : "=x"(both) : "m"(*reinterpret_cast<const Two*>(codes)));
+    return _mm256_maddubs_epi16(both, taps);
   }
 
   static Bytes load_bytes(const void* from) { return load(from); }

@@ -49,6 +49,10 @@ struct VectorsNeon {
   static Shorts add(const Shorts& a, const Shorts& b) {
     return {{vaddq_s16(a.v[0], b.v[0]), vaddq_s16(a.v[1], b.v[1])}};
   }
+  static Shorts subtract_shorts(const Shorts& a, const Shorts& b) {
+    return {{vsubq_s16(a.v[0], b.v[0]), vsubq_s16(a.v[1], b.v[1])}};
+  }
+  static Shorts half(const Shorts& a) { return {{vshrq_n_s16(a.v[0], 1), vshrq_n_s16(a.v[1], 1)}}; }
   static Shorts larger_short(const Shorts& a, const Shorts& b) {
     return {{vmaxq_s16(a.v[0], b.v[0]), vmaxq_s16(a.v[1], b.v[1])}};
   }
@@ -69,6 +73,17 @@ struct VectorsNeon {
   }
   static void store_signed(int8_t* to, const Shorts& a) {
     vst1q_s8(to, vcombine_s8(vqmovn_s16(a.v[0]), vqmovn_s16(a.v[1])));
+  }
+
+  struct Taps {
+    int8x16x2_t v;  // first and second tap of the rows
+  };
+  static Taps load_taps(const int8_t* from) { return {vld2q_s8(from)}; }
+  static Shorts tap(const Taps& taps, const uint8_t* codes) {
+    const int8x16_t first = vdupq_n_s8(int8_t(codes[0])), second = vdupq_n_s8(int8_t(codes[1]));
+    const int8x16_t a = taps.v.val[0], b = taps.v.val[1];
+    return {{vmlal_s8(vmull_s8(vget_low_s8(a), vget_low_s8(first)), vget_low_s8(b), vget_low_s8(second)),
+             vmlal_high_s8(vmull_high_s8(a, first), b, second)}};
   }
 
   static Bytes load_bytes(const void* from) { return vld1q_s8(static_cast<const int8_t*>(from)); }

@@ -64,6 +64,12 @@ struct Portable {
   static Shorts add(const Shorts& a, const Shorts& b) {
     return each<Shorts>([&](int i) { return a.v[i] + b.v[i]; });
   }
+  static Shorts subtract_shorts(const Shorts& a, const Shorts& b) {
+    return each<Shorts>([&](int i) { return a.v[i] - b.v[i]; });
+  }
+  static Shorts half(const Shorts& a) {  // of even numbers
+    return each<Shorts>([&](int i) { return a.v[i] >> 1; });
+  }
   static Shorts larger_short(const Shorts& a, const Shorts& b) {
     return each<Shorts>([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
   }
@@ -85,6 +91,17 @@ struct Portable {
   }
 
   // kBytes lanes of signed bytes; masks are 0 or -1.
+  // For each lane the product of two taps with two codes, which are at most 127.
+  using Taps = Weights;  // of which half
+  static Taps load_taps(const int8_t* from) {
+    Taps taps{};
+    std::memcpy(taps.v, from, 2 * kTile);
+    return taps;
+  }
+  static Shorts tap(const Taps& taps, const uint8_t* codes) {
+    return each<Shorts>([&](int i) { return taps.v[2 * i] * codes[0] + taps.v[2 * i + 1] * codes[1]; });
+  }
+
   static Bytes load_bytes(const void* from) { return get<Bytes>(from); }
   static void store_bytes(void* to, const Bytes& a) { std::memcpy(to, a.v, sizeof a.v); }
   static Bytes load_table(const int8_t* from) { return get<Bytes>(from); }  // 16 entries
