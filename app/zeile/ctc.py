@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,8 +44,7 @@ CERTAIN = 10_000
 """Confidence of 1.0."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):  # a line has dozens: tuples are made three times as fast as frozen dataclasses
     """A character and where it was seen.
 
     Attributes:
@@ -80,7 +79,7 @@ def best_path(scores: Scores, merged: Sequence[int], blank: int) -> list[Span]:
     if native is None:
         return best_path_reference(scores, table, blank)
     spans = native.best_path(np.ascontiguousarray(scores), table, blank, exp_table())
-    return [Span(*values) for values in spans]
+    return list(map(Span._make, spans))
 
 
 def best_path_reference(scores: Scores, table: Ints, blank: int) -> list[Span]:

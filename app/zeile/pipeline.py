@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +33,7 @@ MAX_COLUMNS = 1 << 16
 """Columns of the longest line that is read: a thousand times its height, so no line of text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Character:
+class Character(NamedTuple):
     """A character and where the network saw it.
 
     Attributes:
@@ -131,19 +131,16 @@ def prepare(grey: Grey, network: Network) -> Prepared:
 
 def compose(spans: Sequence[Span], line: Prepared, columns_per_step: int, alphabet: Alphabet) -> Line:
     """Put the characters back into the image's pixels."""
-
-    def pixels(step: int) -> int:
-        """Column of the image at a step's left edge, in 1/columns."""
-        return min(step * columns_per_step, line.columns) * (line.right - line.left)
-
+    width, columns, names = line.right - line.left, line.columns, alphabet.characters
     characters = tuple(
         Character(
-            alphabet.characters[span.label],
-            line.left + pixels(span.start) // line.columns,
-            line.left - -pixels(span.end) // line.columns,  # rounded up
-            span.confidence,
+            names[label],
+            # A step's left edge is column min(step * columns_per_step, columns) of the line.
+            line.left + min(start * columns_per_step, columns) * width // columns,
+            line.left - -min(end * columns_per_step, columns) * width // columns,  # rounded up
+            confidence,
         )
-        for span in spans
+        for label, start, end, confidence in spans
     )
-    text = "".join(character.text for character in characters)
-    return Line(text, line_confidence([span.confidence for span in spans]), characters)
+    text = "".join([character[0] for character in characters])
+    return Line(text, line_confidence([span[3] for span in spans]), characters)

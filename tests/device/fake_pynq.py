@@ -42,7 +42,8 @@ class Core:
         kind, field, tag = Kind(head >> 16 & 0xFF), head >> 24 & 0xFF, head >> 32
         count, address = second & 0xFFFFFFFF, second >> 32
         self.kinds.append(kind)
-        payload, steps, classes = np.zeros(0, np.uint64), 0, 0
+        steps = classes = 0
+        payload: Words = np.zeros(0, np.uint64)
         if kind == Kind.INFER:
             scores = Reference(self.network).run(self._line(body, count))
             steps, classes = scores.shape

@@ -290,7 +290,7 @@ def test_rails(machine: Machine) -> None:
         return types.SimpleNamespace(value=value)
 
     with machine.fpga() as device:
-        assert device.rails is None
+        assert not device.rails
         rail = types.SimpleNamespace
         machine.pynq.rails.update(
             {
