@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def main() -> int:
     different = 0
     for name, opened in engines(model.network, design):
         try:
-            with opened() as device:
+            with closing(opened()) as device:
                 start = time.perf_counter()
                 scores = device.run_batch(frames)
                 seconds = time.perf_counter() - start

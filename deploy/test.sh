@@ -18,6 +18,7 @@ Arguments are handed to pytest: deploy/test.sh -m "not slow", deploy/test.sh tes
 Environment:
   ZEILE_VENV    folder of the virtual environment (default .venv)
   ZEILE_PYTHON  the Python to make it with
+  ZEILE_AP_TYPES  folder for the vendor's ap_int headers, fetched from PyPI for the tests (default ap_types in the venv)
 TEXT
 }
 
@@ -86,6 +87,9 @@ install '.[service,train,bench,test]'
 
 bin=$(cd "$(dirname "$python")" && pwd)
 export PATH=$bin:$PATH # the tests call zeile, ninja, tclint
+ZEILE_AP_TYPES=$(realpath -m "${ZEILE_AP_TYPES:-$bin/../ap_types}")
+export ZEILE_AP_TYPES
+"$bin/python" tests/hw/ap_types.py || echo "  the tests that compare with the vendor's ap_int will be skipped"
 install_tclint
 echo "ruff"
 "$bin/ruff" check .

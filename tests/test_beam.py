@@ -217,6 +217,13 @@ def test_a_bonus_makes_lines_longer() -> None:
     assert lengths == [0, 2]
 
 
+def test_without_a_bonus_given_only_a_language_model_brings_one(model: LanguageModel) -> None:
+    scores = np.array([[10, 0, 0, 0], [0, 10, 3, 0], [10, 0, 0, 5]], np.int8)
+    assert beam_search(scores, range(4), BLANK) == beam_search(scores, range(4), BLANK, bonus=0)
+    weighed = {"language_model": model, "characters": CHARACTERS[:4]}
+    assert beam_search(scores, range(4), BLANK, **weighed) == beam_search(scores, range(4), BLANK, bonus=1.5, **weighed)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("wrong", [{"width": 0}, {"width": 1001}, {"weight": -1}, {"bonus": 99}, {"reach": math.nan}])
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(BadSettings, match=next(iter(wrong))):

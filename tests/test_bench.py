@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,11 @@ from zeile.bench.network_peers import NetworkPeer, TorchPeer, as_codes, onnx_pee
 from zeile.bench.timing import Clocked, Rate, Ratio, interleave
 from zeile.device.reference import Reference
 from zeile.errors import BadData
+from zeile.metrics import compare
 from zeile.network import Conv2d, Dense, Layer, Lstm, MaxPool, Network
+from zeile.samples import Sample
+
+LINE = Path(__file__).parent / "lines" / "antiqua" / "001.png"
 
 WIDE: dict[str, Any] = {"weight_bits": 8, "out_bits": 8}  # 8 bits: rounding hides no mistake of scale
 CONV: list[Layer] = [
@@ -90,6 +95,10 @@ def test_writes_table_json_and_plots(tmp_path: Path, lines: Path, capsys: pytest
     printed = capsys.readouterr().out
     assert "lines/cpu-s" in printed
     assert "only 3 documents" in printed
+    assert re.search(
+        r"^CER, % .*/ \(errors \+ matches\)  mean of lines  / longer text  mean of lines\nzeile ", printed, re.MULTILINE
+    )
+    assert "OCR-D's normalised CER" in printed
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert written == ["bench.json", "bench.txt", "cer.png", "stages.png"]
     assert (tmp_path / "out" / "bench.txt").read_text(encoding="utf-8") == printed
@@ -186,6 +195,21 @@ def test_ratios_are_taken_within_a_round() -> None:
     b = [Clocked(9, 2), Clocked(9, 8), Clocked(9, 6)]
     assert Ratio.of(a, b) == Ratio(2, 2, 3)
     assert Rate.of(a, 10) == Rate(10, 5)
+
+
+def test_tesseract_in_this_process_reads_a_line() -> None:
+    pytest.importorskip("tesserocr", reason="needs tesserocr, from the extra 'bench'")
+    text = (LINE.with_suffix(".gt.txt")).read_text("utf-8").strip()
+    try:
+        peer = line_peers.Tesserocr([text])
+    except ImportError as error:
+        pytest.skip(str(error))
+    try:
+        read = peer.read(peer.prepare(Sample("001", None, LINE.read_bytes(), text)))
+    finally:
+        peer.close()
+    assert compare(text, read).characters.rate < 0.2
+    assert peer.version.startswith("tesseract ")
 
 
 @pytest.mark.parametrize(

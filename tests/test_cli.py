@@ -32,7 +32,7 @@ from zeile.manifest import load_model
 from zeile.pipeline import Line, Recognizer
 
 PACKAGE = Path(zeile.__file__).parents[1]
-COMMANDS = ("read", "serve", "bench", "train", "info", "models")
+COMMANDS = ("read", "serve", "bench", "train", "lm", "info", "doctor", "models", "hw")
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -64,6 +64,29 @@ def zeile_command(folder: Path, *arguments: str, stdin: bytes = b"", **variables
     )
     assert b"Traceback" not in done.stderr, done.stderr.decode()
     return Outcome(done.args, done.returncode, done.stdout, done.stderr)
+
+
+def on_a_terminal(folder: Path, *arguments: str) -> tuple[bytes, bytes]:
+    """Run ``zeile`` with a terminal for its complaints; returns its output and what the terminal shows."""
+    outer, inner = pty.openpty()
+    fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    with subprocess.Popen(
+        [sys.executable, "-m", "zeile", *arguments],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=inner,
+    ) as process:
+        os.close(inner)
+        shown = b""
+        with contextlib.suppress(OSError):  # the terminal hangs up when the command ends
+            while piece := os.read(outer, 4096):
+                shown += piece
+        assert process.stdout is not None
+        answer = process.stdout.read()
+        assert process.wait() == 0
+    os.close(outer)
+    return answer, shown
 
 
 @pytest.fixture(scope="module")
@@ -166,23 +189,8 @@ def test_many_files_equal_single_ones(folder: Path, lines: Sequence[Line]) -> No
 
 
 def test_a_progress_bar_on_a_terminal(folder: Path) -> None:
-    outer, inner = pty.openpty()
-    fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
-    with subprocess.Popen(
-        [sys.executable, "-m", "zeile", "read", *["0.png"] * 60],
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=inner,
-    ) as process:
-        os.close(inner)
-        shown = b""
-        with contextlib.suppress(OSError):  # the terminal hangs up when the command ends
-            while piece := os.read(outer, 4096):
-                shown += piece
-        assert process.stdout is not None
-        assert len(process.stdout.read().splitlines()) == 60
-    os.close(outer)
+    answer, shown = on_a_terminal(folder, "read", *["0.png"] * 60)
+    assert len(answer.splitlines()) == 60
     assert b"60/60" in shown
 
 
@@ -221,8 +229,8 @@ def test_a_closed_pipe_is_no_error(folder: Path) -> None:
 
 
 def test_readings_and_beam(folder: Path) -> None:
-    for more in (["--reading", "diplomatic"], ["--beam", "4"], ["--model", "models/tiny/1"], ["--model", "tiny/1"]):
-        done = zeile_command(folder, "read", *more, "0.png")
+    for more in ("--reading diplomatic", "--beam 4", "--beam", "--model models/tiny/1", "--model tiny/1"):
+        done = zeile_command(folder, "read", "0.png", *more.split())
         assert (done.returncode, done.complaint) == (0, "")
         assert done.text.strip()
 
@@ -237,7 +245,8 @@ def test_readings_and_beam(folder: Path) -> None:
         (["read", "--engine", "gpu", "0.png"], "engine is 'gpu'; it must be one of cpu, reference"),
         (["read", "--threads", "0", "0.png"], "threads is '0'; it must be a whole number from 1 to 256"),
         (["read", "--beam", "0", "0.png"], "width is 0"),
-        (["read", "--lm", "x.arpa", "0.png"], "--lm needs --beam N"),
+        (["read", "--language-model", "x.arpa", "0.png"], "--language-model needs --beam"),
+        (["read", "--beam", "0.png"], "'0.png' is no width; write --beam behind the files, or --beam N"),
         (["serve", "--port", "70000"], "port is '70000'; it must be a whole number from 0 to 65535"),
         (["models"], "the following arguments are required: action"),
         (["models", "verify", "nothing"], "model 'nothing' is neither in"),
@@ -301,11 +310,12 @@ def test_info(folder: Path) -> None:
             "macs_per_line": model.network.macs(600),
         }
     ]
-    assert [engine["name"] for engine in facts["engines"]] == ["cpu", "reference"]
+    assert [engine["name"] for engine in facts["engines"]] == ["cpu", "reference", "fpga"]
     text = zeile_command(folder, "info").text
     assert f"zeile: {zeile.__version__}\n" in text
     assert "tiny/1: Random weights for tests; 33 classes" in text
     assert "reference: path numpy" in text
+    assert "fpga: cannot be used: " in text
     assert facts["machine"]["processor"] in text
 
 

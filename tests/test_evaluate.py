@@ -79,6 +79,8 @@ def test_report_holds_figures_and_no_images() -> None:
     five = json.loads(files["eval.json"])["sets"]["five"]
     assert (five["lines"], five["cer"], five["exact_lines"]) == (5, 0.35, 0.4)
     assert five["substitutions"] + five["insertions"] + five["deletions"] == five["errors"] == 7
+    assert five["cer_aligned"] == {"total": 0.35, "line_mean": 0.35}
+    assert five["cer_longer"] == {"total": 0.35, "line_mean": 0.35}
     assert five["cer_interval"]["low"] <= five["cer"] <= five["cer_interval"]["high"]
     assert five["worst_lines"][0] == {"id": "3", "errors": 4, "truth": "vier", "text": ""}
     assert ["ü", "u", 1] in five["confusions"]
@@ -88,6 +90,7 @@ def test_report_without_ground_truth_is_still_json() -> None:
     evaluation = Evaluation.of([Sample("0", None, b"", "")], ["noise"])
     five = json.loads(report_files({"empty": evaluation}, plots=False)["eval.json"])["sets"]["empty"]
     assert five["cer"] is None
+    assert five["cer_aligned"] == five["cer_longer"] == {"total": 1.0, "line_mean": 1.0}
     assert five["insertions"] == 5
 
 

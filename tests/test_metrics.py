@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeile.metrics import (
+    BoundedRate,
     Errors,
     align,
     compare,
@@ -86,6 +87,24 @@ def test_totals_are_micro_averaged() -> None:
     assert summed.characters == Errors(5, 14)
     assert (summed.substitutions, summed.insertions, summed.deletions) == (1, 2, 2)
     assert (summed.lines, summed.exact_lines) == (4, 1)
+
+
+def test_lengths_that_keep_a_rate_below_one() -> None:
+    inserted, swapped = compare("ab", "xaybz"), compare("abc", "bcd")  # the latter: a deleted, d inserted
+    assert (inserted.characters.rate, inserted.aligned.rate, inserted.longer.rate) == (3 / 2, 3 / 5, 3 / 5)
+    assert (swapped.aligned, swapped.longer) == (Errors(2, 4), Errors(2, 3))
+    lines = [inserted, swapped, compare("", ""), compare("", "x")]
+    assert BoundedRate.of([line.aligned for line in lines]) == BoundedRate(6 / 10, (3 / 5 + 2 / 4 + 0 + 1) / 4)
+    assert BoundedRate.of([line.longer for line in lines]) == BoundedRate(6 / 9, (3 / 5 + 2 / 3 + 0 + 1) / 4)
+
+
+@given(st.text("abc ", max_size=8), st.text("abc ", max_size=8))
+def test_other_lengths_are_those_of_alignment_and_longer_text(truth: str, text: str) -> None:
+    line = compare(truth, text)
+    substitutions, deletions = (sum(bool(t) == same for w, t in line.edits if w) for same in (True, False))
+    matches = len(truth) - substitutions - deletions
+    assert line.aligned == Errors(len(line.edits), len(line.edits) + matches)
+    assert line.longer == Errors(len(line.edits), max(len(truth), len(text)))
 
 
 def test_confusions_come_most_frequent_first() -> None:

@@ -13,6 +13,7 @@ import pytest
 import zeile.settings
 from zeile.device import ENGINES
 from zeile.errors import BadSettings
+from zeile.image import MAX_PIXELS, Limits
 from zeile.settings import Settings
 
 
@@ -33,7 +34,12 @@ def test_defaults() -> None:
         host="127.0.0.1",
         port=8000,
         body_bytes=64 << 20,
+        image_bytes=32 << 20,
+        image_pixels=64_000_000,
+        image_width=65_500,
+        image_height=8192,
     )
+    assert settings.image_limits() == Limits()
 
 
 def test_the_models_of_a_checkout_come_first(tmp_path: Path) -> None:
@@ -50,6 +56,13 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "HOST": "::1",
         "PORT": "0",
         "BODY_BYTES": "4096",
+        "IMAGE_BYTES": "2048",
+        "OVERLAYS": "boards",
+        "OVERLAY": "tiny",
+        "EMULATE": "reference",
+        "IMAGE_PIXELS": "600000",
+        "IMAGE_WIDTH": "3000",
+        "IMAGE_HEIGHT": "200",
     }
     for name, value in given.items():
         monkeypatch.setenv(f"ZEILE_{name}", value)
@@ -61,7 +74,24 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         host="::1",
         port=0,
         body_bytes=4096,
+        overlays=Path("boards"),
+        overlay="tiny",
+        emulate="reference",
+        image_bytes=2048,
+        image_pixels=600_000,
+        image_width=3000,
+        image_height=200,
     )
+    assert Settings().image_limits() == Limits(bytes=2048, pixels=600_000, width=3000, height=200)
+
+
+def test_every_limit_on_images_that_can_be_set_is_one_that_images_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BYTES", "PIXELS", "WIDTH", "HEIGHT"):
+        monkeypatch.setenv(f"ZEILE_IMAGE_{name}", str(MAX_PIXELS if name == "PIXELS" else 1 << 31))
+    assert Settings().image_limits() == Limits(bytes=1 << 31, pixels=MAX_PIXELS, width=1 << 31, height=1 << 31)
+    monkeypatch.setenv("ZEILE_IMAGE_PIXELS", str(MAX_PIXELS + 1))
+    with pytest.raises(BadSettings, match="ZEILE_IMAGE_PIXELS is '89478486'; it must be a whole number from 1 to"):
+        Settings()
 
 
 def test_arguments_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +118,10 @@ def test_settings_are_frozen() -> None:
         ("ZEILE_THREADS", "0", "a whole number from 1 to 256"),
         ("ZEILE_THREADS", "-1", "a whole number from 1 to 256"),
         ("ZEILE_BODY_BYTES", "10", "a whole number from 1024"),
-        ("ZEILE_ENGINE", "gpu", "one of cpu, reference"),
+        ("ZEILE_IMAGE_BYTES", "0", "a whole number from 1 to 2147483648"),
+        ("ZEILE_ENGINE", "gpu", "one of cpu, reference, fpga"),
+        ("ZEILE_EMULATE", "yes", "one of 0, 1, hls, reference"),
+        ("ZEILE_OVERLAY", "a\nb", "without control characters"),
         ("ZEILE_MODEL", " ", "not empty"),
         ("ZEILE_HOST", "a\x1b[2J", "without control characters"),
         ("ZEILE_MODELS", "", "not empty"),
@@ -108,7 +141,7 @@ def test_errors_name_variable_value_and_expectation(
 def test_arguments_are_checked_like_variables() -> None:
     with pytest.raises(BadSettings, match=r"^port is '70000'; it must be a whole number from 0 to 65535$"):
         Settings(port=70000)
-    with pytest.raises(BadSettings, match=r"^engine is 'gpu'; it must be one of cpu, reference$"):
+    with pytest.raises(BadSettings, match=r"^engine is 'gpu'; it must be one of cpu, reference, fpga$"):
         Settings(engine="gpu")
 
 

@@ -1,7 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For servers: ``uvicorn zeile.asgi:app``."""
+"""For servers: ``uvicorn zeile.asgi:app``. A setting that cannot be used ends the process with a sentence and 2."""
 
+import sys
+
+from zeile.errors import BadSettings
 from zeile.service.app import create_app
 from zeile.settings import Settings
 
-app = create_app(Settings())
+try:
+    app = create_app(Settings())
+except BadSettings as error:  # whoever starts a server reads a sentence, not the traceback of an import
+    print(f"zeile: {error}", file=sys.stderr)
+    sys.exit(2)

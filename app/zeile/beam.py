@@ -24,16 +24,19 @@ from zeile.language_model import LanguageModel
 
 MAX_WIDTH = 1000
 
+_BONUS = 1.5  # nats; see BeamOptions
+
 
 @dataclass(frozen=True, kw_only=True)
 class BeamOptions:
-    """Settings of a beam search.
+    """Settings of a beam search; the defaults were chosen on validation lines (models/README.md).
 
     Attributes:
         width: prefixes kept after each step, 1 ... 1000.
         language_model: or None.
         weight: of the language model's logarithm beside the network's, 0 ... 16, kept in 1/256.
-        bonus: for each character, nats, -16 ... 16; outweighs that a language model likes short lines.
+        bonus: for each character, nats, -16 ... 16; outweighs that a language model likes short lines. None is 1.5
+            with a language model and 0 without.
         reach: at each step a reading grows only by labels whose probability is at least exp(-reach), 0 ... 1000
             nats. Sums lose what is left out; 1000 leaves out nothing.
 
@@ -41,17 +44,24 @@ class BeamOptions:
         BadSettings: a value is outside its range.
     """
 
-    width: int = 10
+    width: int = 8
     language_model: LanguageModel | None = None
-    weight: float = 0.5
-    bonus: float = 0.0
+    weight: float = 0.25
+    bonus: float | None = None
     reach: float = 8.0
 
     def __post_init__(self) -> None:
         ranges = {"width": (1, MAX_WIDTH), "weight": (0, 16), "bonus": (-16, 16), "reach": (0, 1000)}
         for name, (low, high) in ranges.items():
-            if not low <= (value := getattr(self, name)) <= high:
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
                 raise BadSettings(f"beam search: {name} is {value}, not within {low} ... {high}")
+
+    @property
+    def units_per_character(self) -> int:
+        """The bonus in units of 2**-16 nat."""
+        default = 0.0 if self.language_model is None else _BONUS
+        return _units(default if self.bonus is None else self.bonus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +104,7 @@ class BeamSearch:
             language=model,
             spelling=tuple(model.spell(c) for c in characters) if model else (),
             weight=int(options.weight * 256 + 0.5),
-            bonus=_units(options.bonus),
+            bonus=options.units_per_character,
         )
         self._native = None if native is None else self._prepared()
 
@@ -148,10 +158,10 @@ def beam_search(
     blank: int,
     *,
     characters: Sequence[str] = (),
-    width: int = 10,
+    width: int = 8,
     language_model: LanguageModel | None = None,
-    weight: float = 0.5,
-    bonus: float = 0.0,
+    weight: float = 0.25,
+    bonus: float | None = None,
     reach: float = 8.0,
 ) -> list[Hypothesis]:
     """Search one line; for many lines of a model make one ``BeamSearch``.

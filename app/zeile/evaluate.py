@@ -17,7 +17,7 @@ from zeile import metrics
 from zeile.errors import BadData, BadImage
 from zeile.image import decode
 from zeile.intervals import Interval, bootstrap
-from zeile.metrics import Comparison, Edit, Totals
+from zeile.metrics import BoundedRate, Comparison, Edit, Totals
 from zeile.samples import Sample
 
 TOP_CONFUSIONS = 30
@@ -137,6 +137,8 @@ class Evaluation:
             },
             "cer_codepoints": _number(t.codepoints.rate),
             "cer_lenient": _number(t.lenient.rate),
+            "cer_aligned": _bounded(BoundedRate.of([c.aligned for c in self.comparisons])),
+            "cer_longer": _bounded(BoundedRate.of([c.longer for c in self.comparisons])),
             "wer": _number(t.words.rate),
             "exact_lines": _number(t.exact_lines / t.lines),
             "errors": t.characters.count,
@@ -184,6 +186,10 @@ def _grey(sample: Sample) -> npt.NDArray[np.uint8]:
         return decode(sample.data)
     except BadImage as error:
         raise BadData(f"line {sample.id}: {error}") from None
+
+
+def _bounded(rate: BoundedRate) -> dict[str, float]:
+    return {"total": round(rate.total, 6), "line_mean": round(rate.line_mean, 6)}
 
 
 def _number(rate: float) -> float | None:

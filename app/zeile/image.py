@@ -88,7 +88,9 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Grey:
         BadImage: of another format, damaged, cut off, or without pixels.
     """
     if len(data) > limits.bytes:
-        raise ImageTooLarge(f"the image file has {len(data)} bytes, at most {limits.bytes} are allowed")
+        raise ImageTooLarge(
+            f"the image file has {len(data)} bytes, at most {limits.bytes} are allowed; cut the page into lines"
+        )
     if not data:
         raise BadImage("the image file is empty (0 bytes)")
     try:

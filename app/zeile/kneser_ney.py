@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from zeile.arpa import BEGIN, END, MAX_ORDER, SPACES, UNKNOWN, write_arpa
@@ -35,7 +35,9 @@ _NAMES = {_BEGIN: BEGIN, _END: END, _UNKNOWN: UNKNOWN, " ": SPACES[0]}
 _FALLBACK = (0.5, 1.0, 1.5)
 
 
-def train_language_model(texts: Iterable[str], order: int, path: Path, *, minimum: int = 1) -> None:
+def train_language_model(
+    texts: Iterable[str], order: int, path: Path, *, minimum: int = 1, stage: Callable[[str], object] = str
+) -> list[int]:
     """Make a character language model and write it as an ARPA file.
 
     Takes some 400 bytes of memory and 17 µs for each different n-gram: 2.8 MB of English of order 6 have 640,000,
@@ -46,6 +48,10 @@ def train_language_model(texts: Iterable[str], order: int, path: Path, *, minimu
         order: length of the longest n-gram, code points, 1 ... 20; 5 to 7 is usual.
         path: file to write; gzipped if it ends in ``.gz``.
         minimum: n-grams of three and more code points that occur fewer times are left out of the file.
+        stage: is told what is done next, once the texts are read.
+
+    Returns:
+        The number of 1-grams, 2-grams, ... in the file.
 
     Raises:
         BadSettings: order or minimum is out of range.
@@ -53,12 +59,17 @@ def train_language_model(texts: Iterable[str], order: int, path: Path, *, minimu
     """
     if not 1 <= order <= MAX_ORDER or minimum < 1:
         raise BadSettings(f"language model: order {order} is not in 1 ... {MAX_ORDER}, or minimum {minimum} below 1")
-    counts = _adjusted(_counted(texts, order))
+    counted = _counted(texts, order)
+    stage("counting")
+    counts = _adjusted(counted)
     if not counts[0]:
         raise BadData("language model: the texts have no characters; give lines of text")
+    stage("smoothing")
     kept = _kept(counts, minimum)
     probabilities, rests = _interpolated(counts, kept)
+    stage("writing")
     write_arpa(path, ((len(ps), _rows(ps, rests, last=n == order)) for n, ps in enumerate(probabilities, 1)))
+    return [len(ps) for ps in probabilities]
 
 
 def _counted(texts: Iterable[str], order: int) -> list[Counter[str]]:

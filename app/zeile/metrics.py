@@ -7,7 +7,12 @@ s, quotes). Empty ground truth counts insertions, a missing reading counts as em
 clipped. Beside it stand the CER in code points and the word error rate. A word is a segment between the word
 boundaries of UAX #29 that holds a letter or a digit; punctuation is not a word.
 
-Source: OCR-D evaluation specification (graphemes, micro average, S/I/D).
+Others divide by another length, which no insertion can bring above 1: OCR-D by that of the alignment, errors and
+matches (its *normalised* CER), some tools by the longer of the two texts, of which OCR-D says that it is biased. OCR-D
+gives rates of pages, so the mean of the lines' rates stands beside the total.
+
+Source: OCR-D, "Quality assurance in OCR-D", https://ocr-d.de/en/spec/ocrd_eval, "Character Error Rate" (graphemes,
+    micro average, S/I/D, normalised CER, granularity).
 """
 
 from __future__ import annotations
@@ -134,6 +139,25 @@ class Errors:
 
 
 @dataclass(frozen=True, slots=True)
+class BoundedRate:
+    """A rate between 0 and 1, of all lines.
+
+    Attributes:
+        total: errors of all lines over the lengths of all lines.
+        line_mean: mean of the lines' rates; a line without text on either side has 0.
+    """
+
+    total: float
+    line_mean: float
+
+    @classmethod
+    def of(cls, errors: Sequence[Errors]) -> BoundedRate:
+        """From each line's errors and length, at least as many."""
+        total = sum(errors, Errors()).rate
+        return cls(total, sum(e.rate for e in errors) / len(errors) if errors else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """One line's reading against its ground truth.
 
@@ -152,6 +176,21 @@ class Comparison:
     lenient: Errors
     exact: bool
     edits: tuple[Edit, ...]
+
+    @property
+    def aligned(self) -> Errors:
+        """Grapheme errors on the length of the alignment: errors and matches."""
+        return Errors(self.characters.count, self.characters.length + self._insertions)
+
+    @property
+    def longer(self) -> Errors:
+        """Grapheme errors on the longer of the two texts."""
+        deletions = sum(not text for _, text in self.edits)
+        return Errors(self.characters.count, self.characters.length + max(0, self._insertions - deletions))
+
+    @property
+    def _insertions(self) -> int:
+        return sum(not truth for truth, _ in self.edits)
 
 
 def compare(truth: str, text: str) -> Comparison:

@@ -5,11 +5,18 @@
 |-|-|-|
 | ZEILE_MODELS | ./models of a checkout, else /opt/zeile/models | folder of models |
 | ZEILE_MODEL | latin-print | model: name, name/version, or the path of a model folder |
-| ZEILE_ENGINE | cpu | engine: cpu, reference |
+| ZEILE_ENGINE | cpu | engine: cpu, reference, fpga |
 | ZEILE_THREADS | 1 | threads of the engine, 1 to 256 |
 | ZEILE_HOST | 127.0.0.1 | address that the service listens on |
 | ZEILE_PORT | 8000 | its port, 0 to 65535; 0 takes a free one |
 | ZEILE_BODY_BYTES | 67108864 | largest body of a request, 1024 to 2**40 |
+| ZEILE_OVERLAYS | ./overlays of a checkout, else /opt/zeile/overlays | folder of overlays, for the engine fpga |
+| ZEILE_OVERLAY | | overlay; without one, the first that the model fits |
+| ZEILE_EMULATE | 0 | 1 or hls: the engine fpga runs on the emulated board with the HLS core, reference: with NumPy's |
+| ZEILE_IMAGE_BYTES | 33554432 | largest image file, 1 to 2**31 |
+| ZEILE_IMAGE_PIXELS | 64000000 | most pixels of an image, 1 to 89478485; decoding takes up to 5 bytes for each |
+| ZEILE_IMAGE_WIDTH | 65500 | most pixels of an image along the line, 1 to 2**31 |
+| ZEILE_IMAGE_HEIGHT | 8192 | most pixels across it, 1 to 2**31 |
 
 An unknown variable is refused: a setting with a typing error would otherwise silently not be set.
 """
@@ -21,15 +28,27 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zeile.errors import BadSettings
 
+if TYPE_CHECKING:
+    from zeile.image import Limits
+
 PREFIX = "ZEILE_"
 INSTALLED_MODELS = Path("/opt/zeile/models")
+INSTALLED_OVERLAYS = Path("/opt/zeile/overlays")
 
-_READ_ELSEWHERE = ("ZEILE_NATIVE_PATH", "ZEILE_TRAIN_OPERATOR", "ZEILE_VENV", "ZEILE_PYTHON")  # deploy/ reads two
-_ENGINES = ("cpu", "reference")  # as in zeile.device, which is not imported here: settings cost no NumPy
+_READ_ELSEWHERE = (
+    "ZEILE_NATIVE_PATH",
+    "ZEILE_HW",
+    "ZEILE_EMULATE_FAULTS",
+    "ZEILE_TRAIN_OPERATOR",
+    "ZEILE_VENV",  # this and the next by deploy/
+    "ZEILE_PYTHON",
+)
+_EMULATIONS = ("0", "1", "hls", "reference")
+_ENGINES = ("cpu", "reference", "fpga")  # as in zeile.device, which is not imported here: settings cost no NumPy
 
 
 def _text(variable: str, value: str) -> str:
@@ -45,6 +64,16 @@ def _path(variable: str, value: str) -> Path:
 def _engine(variable: str, value: str) -> str:
     if value not in _ENGINES:
         raise BadSettings(f"{variable} is {value!r}; it must be one of {', '.join(_ENGINES)}")
+    return value
+
+
+def _overlay(variable: str, value: str) -> str:
+    return _text(variable, value) if value else ""
+
+
+def _emulate(variable: str, value: str) -> str:
+    if value not in _EMULATIONS:
+        raise BadSettings(f"{variable} is {value!r}; it must be one of {', '.join(_EMULATIONS)}")
     return value
 
 
@@ -66,6 +95,11 @@ def _default_models() -> str:
     return str(here if here.is_dir() else INSTALLED_MODELS)
 
 
+def _default_overlays() -> str:
+    here = Path("overlays")
+    return str(here if here.is_dir() else INSTALLED_OVERLAYS)
+
+
 Parse = Callable[[str, str], Any]
 
 _FIELDS: dict[str, tuple[Parse, Callable[[], str]]] = {
@@ -76,6 +110,13 @@ _FIELDS: dict[str, tuple[Parse, Callable[[], str]]] = {
     "host": (_text, lambda: "127.0.0.1"),
     "port": (_number(0, 65535), lambda: "8000"),
     "body_bytes": (_number(1024, 1 << 40), lambda: str(64 << 20)),
+    "overlays": (_path, _default_overlays),
+    "overlay": (_overlay, lambda: ""),
+    "emulate": (_emulate, lambda: "0"),
+    "image_bytes": (_number(1, 1 << 31), lambda: str(32 << 20)),  # these four as in zeile.image, likewise
+    "image_pixels": (_number(1, 89_478_485), lambda: "64000000"),
+    "image_width": (_number(1, 1 << 31), lambda: "65500"),
+    "image_height": (_number(1, 1 << 31), lambda: "8192"),
 }
 
 
@@ -98,6 +139,13 @@ class Settings:
         host: address that the service listens on.
         port: of the service; 0 takes a free one.
         body_bytes: largest body of a request.
+        overlays: folder of overlays.
+        overlay: name of one of them; empty for the first that the model fits.
+        emulate: whether the engine "fpga" runs on the emulated board, and with which core; "0" for the real one.
+        image_bytes: largest image file.
+        image_pixels: most pixels of an image.
+        image_width: most pixels of an image along the line, as it is seen.
+        image_height: most pixels of an image across the line.
 
     Raises:
         BadSettings: a value cannot be used, or the environment has a ``ZEILE_`` variable that does not exist.
@@ -110,11 +158,26 @@ class Settings:
     host: str = field(default_factory=lambda: _read("host"))
     port: int = field(default_factory=lambda: _read("port"))
     body_bytes: int = field(default_factory=lambda: _read("body_bytes"))
+    overlays: Path = field(default_factory=lambda: _read("overlays"))
+    overlay: str = field(default_factory=lambda: _read("overlay"))
+    emulate: str = field(default_factory=lambda: _read("emulate"))
+    image_bytes: int = field(default_factory=lambda: _read("image_bytes"))
+    image_pixels: int = field(default_factory=lambda: _read("image_pixels"))
+    image_width: int = field(default_factory=lambda: _read("image_width"))
+    image_height: int = field(default_factory=lambda: _read("image_height"))
 
     def __post_init__(self) -> None:
         check_environment(os.environ)
         for name, (parse, _) in _FIELDS.items():
             parse(name, str(getattr(self, name)))  # again, since it may have been given as an argument
+
+    def image_limits(self) -> Limits:
+        """What is accepted as an image."""
+        from zeile.image import Limits  # not at the top: settings cost no NumPy
+
+        return Limits(
+            bytes=self.image_bytes, pixels=self.image_pixels, width=self.image_width, height=self.image_height
+        )
 
 
 def check_environment(environment: Mapping[str, str]) -> None:

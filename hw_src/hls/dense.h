@@ -97,9 +97,8 @@ class Dense {
 #pragma HLS RESET variable = rings_ off
 #pragma HLS RESET variable = seen_ off
     const In_t& block = waiting_[direction];
-    const bool enters = held_[direction] && (block.turn == head_.turn ? block.place >= head_.place
-                                                                      : block.turn == ap_uint<2>(head_.turn + 1) &&
-                                                                            block.place < head_.place);
+    const bool enters = held_[direction] && (block.turn == head_.turn ||  // none lies behind the head
+                                             (block.turn == ap_uint<2>(head_.turn + 1) && block.place < head_.place));
     if (enters) {
       rings_[direction][block.place.to_int() * kBlocks + block.block.to_int()] = block.h;
       if (block.block == kBlocks - 1) seen_[direction][block.place.to_int()] = {block.turn, block.last};

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The vendor's ap_int headers, for tests only: unpacked from the hls4ml wheel, never part of this repository.
 
-    python tests/hw/ap_types.py      fills the folder that ZEILE_AP_TYPES names
+python tests/hw/ap_types.py      fills the folder that ZEILE_AP_TYPES names
 """
 
 from __future__ import annotations

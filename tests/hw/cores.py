@@ -6,16 +6,16 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-
 from tests.device.networks import random_line, random_network
 from tests.hw.ap_types import fetch
+
 from zeile.hw import csim
 from zeile.hw.design import Design, find_design
 from zeile.network import Network
@@ -58,13 +58,17 @@ def library(name: str, compiler: str = "auto", headers: str = "fast", source: Pa
     return csim.build(design(name), source, None, compiler, headers, **options)
 
 
-def network(name: str, seed: int, classes: int | None = None, extreme: bool = False) -> Network:
-    """A random model that fits a design."""
+def network(name: str, seed: int, classes: int | None = None, extreme: bool = False, ties: bool = False) -> Network:
+    """A random model that fits a design.
+
+    Args:
+        ties: multipliers are powers of two, so that many a product lies in the middle between two codes.
+    """
     shape = design(name)
     layers = list(shape.layers)
     if classes is not None:
         layers[-1] = type(layers[-1])(**{**vars(layers[-1]), "classes": classes})
-    return random_network(
+    made = random_network(
         seed,
         layers,
         height_px=shape.height_px,
@@ -72,6 +76,10 @@ def network(name: str, seed: int, classes: int | None = None, extreme: bool = Fa
         pixel_bits=shape.pixel_bits,
         extreme=extreme,
     )
+    for key, tensor in made.tensors.items():
+        if ties and key.endswith(".multiplier"):
+            tensor[:] = 2 ** np.log2(np.maximum(tensor, 1)).astype(int)
+    return made
 
 
 def lines(of: Network, lengths: Sequence[int], seed: int = 0) -> list[npt.NDArray[np.uint8]]:
@@ -90,7 +98,7 @@ def broken(folder: Path, file: str, right: str, wrong: str) -> Path:
     return copy
 
 
-DESIGNS: Mapping[str, Mapping[str, Any]] = {
+DESIGNS: dict[str, dict[str, Any]] = {
     # A skip over two convolutions, another from the input; three score lanes; one bit and odd widths; whole bytes of
     # pixels, so that a frame has two words and a beat is a word.
     "test-skips": {
@@ -104,7 +112,16 @@ DESIGNS: Mapping[str, Mapping[str, Any]] = {
             {"kind": "maxpool", "columns": 3, "rows": 4},
             {"kind": "conv2d", "channels": 6, "weight_bits": 3, "out_bits": 3, "pe": 2, "simd": 27},
             {"kind": "conv2d", "channels": 6, "weight_bits": 2, "out_bits": 2, "skip": 1, "pe": 6, "simd": 18},
-            {"kind": "bilstm", "hidden": 12, "weight_bits": 3, "out_bits": 5, "cell_bits": 9, "pe": 12, "simd": 3, "slots": 1},
+            {
+                "kind": "bilstm",
+                "hidden": 12,
+                "weight_bits": 3,
+                "out_bits": 5,
+                "cell_bits": 9,
+                "pe": 12,
+                "simd": 3,
+                "slots": 1,
+            },
             {"kind": "dense", "classes": 21, "weight_bits": 6, "pe": 9, "simd": 3},
         ],
     },
@@ -116,7 +133,16 @@ DESIGNS: Mapping[str, Mapping[str, Any]] = {
         "max_columns": 64,
         "ring_steps": 32,
         "layers": [
-            {"kind": "bilstm", "hidden": 8, "weight_bits": 8, "out_bits": 8, "cell_bits": 12, "pe": 32, "simd": 4, "slots": 4},
+            {
+                "kind": "bilstm",
+                "hidden": 8,
+                "weight_bits": 8,
+                "out_bits": 8,
+                "cell_bits": 12,
+                "pe": 32,
+                "simd": 4,
+                "slots": 4,
+            },
             {"kind": "dense", "classes": 47, "weight_bits": 8, "pe": 18, "simd": 8},
         ],
     },

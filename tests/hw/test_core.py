@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole core against the definition: the same integers in every build, whatever waits and whatever comes between."""
+"""The whole core against the definition: the same integers in every build, whatever waits or comes between."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-
 from tests.hw import cores
 from tests.hw.cores import design, library, lines, network
+
 from zeile.columns import frames_of
 from zeile.device.cpu import Cpu
 from zeile.device.reference import Reference
@@ -54,7 +54,7 @@ def check(device: CoreDevice, given: Sequence[npt.NDArray[np.uint8]]) -> None:
 def test_lines_back_to_back_have_the_references_scores(name: str, stalls: tuple[int, int], mode: str) -> None:
     with Core(library(name), seed=7, in_stall=stalls[0], out_stall=stalls[1], mode=mode) as core:
         for seed in range(4):
-            model = network(name, seed, extreme=seed == 3)
+            model = network(name, seed, extreme=seed == 3, ties=seed == 2)
             check(CoreDevice(core, design(name), model), lines(model, LENGTHS, seed))
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-
 from tests.hw import cores
 from tests.hw.cores import design, library, lines, network
+
 from zeile.device.reference import Reference
 from zeile.hw import packets
 from zeile.hw.csim import Core, CoreDevice

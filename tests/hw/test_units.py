@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.hw import unit_checks, units
 from tests.hw.unit_checks import STALLS, Convolution, Output, Recurrence
-from tests.hw.units import HLS, Driver, elements
+from tests.hw.units import HLS, Driver, Ints, elements
 
 from zeile.network import Codes
 
@@ -76,7 +76,7 @@ def test_widen_and_fork(bits: int, size: int, to: int, tmp_path: Path) -> None:
     for stalls in STALLS:
         x = unit_checks.lines_of(np.random.default_rng(to), [3, 1, 7], Codes(1, np.lcm(size, to), bits))
         wanted = elements(x, to, 0, 0)[3:]
-        given = [elements(x, size, 1, stalls[0]), 2, stalls[0], len(wanted) // (to + 1), 3, stalls[1]]
+        given: list[int | Ints] = [elements(x, size, 1, stalls[0]), 2, stalls[0], len(wanted) // (to + 1), 3, stalls[1]]
         got = driver.run(given)
         np.testing.assert_array_equal(got[: len(wanted)], wanted)
         np.testing.assert_array_equal(got[len(wanted) + 1 :], wanted)  # the other reader's
@@ -94,7 +94,13 @@ def test_mac_issue(tmp_path: Path) -> None:
         driver = Driver("lstm", tmp_path / name, {"Layer": case.constants | {"kDirection": 0}})
         lines, shares = [np.zeros((30, inputs), np.int64)] * 12, []
         for count in (12, 1):
-            given = [units.configuration([]), elements(lines[:count], simd, 1, 0), 30 * count * 8, 2, 0]
+            given: list[int | Ints] = [
+                units.configuration([]),
+                elements(lines[:count], simd, 1, 0),
+                30 * count * 8,
+                2,
+                0,
+            ]
             issued, starved, stalled = driver.run(given)[-3:].tolist()
             assert issued == 30 * count * 8 * (inputs + 128) // simd
             assert stalled == 0
@@ -125,7 +131,7 @@ CHECKS: dict[str, Callable[[Path, Path], None]] = {
     "output, small ring": lambda folder, sources: unit_checks.check_output(OUTPUTS[5], folder, sources),
 }
 SLIPS = [
-    ("conv", "arithmetic.h", "(1 << 14)", "((1 << 14) - 1)"),
+    ("arithmetic", "arithmetic.h", "(1 << 14)", "((1 << 14) - 1)"),
     ("conv in DSP slices", "arithmetic.h", "+ ap_uint<1>(low < ap_int<2>(0))", ""),
     ("arithmetic", "arithmetic.h", "A == 4 ? 2185", "A == 4 ? 2184"),
     ("conv", "conv.h", "paper[3] = {first_,", "paper[3] = {false,"),
@@ -136,7 +142,7 @@ SLIPS = [
     ("lstm, small ring", "slots.h", "used_ < STEPS", "true"),
     ("lstm", "slots.h", "lines_[state.line.to_int()].done = true;", ""),
     ("output", "lstm.h", "? finished_step_.last :", "? finished_step_.first :"),
-    ("output, small ring", "dense.h", "block.place >= head_.place", "true"),
+    ("output, small ring", "dense.h", "block.place < head_.place", "true"),
     ("output", "dense.h", "element.last = element.end && finished_last_", "element.last = false"),
 ]
 

@@ -195,7 +195,8 @@ def by_step(blocks: Ints, ring: int, size: int, per_step: int, steps: int) -> In
     result = np.full((steps, 1 + per_step * size), -999, np.int64)
     for place, turn, block, last, *h in rows.tolist():
         behind = [step for step in range(place, steps, ring) if (1 + step // ring) % 4 == turn]
-        step = next(s for s in behind if result[s, 1 + block * size] == -999)  # turns repeat: the oldest open one
+        step = next((s for s in behind if result[s, 1 + block * size] == -999), None)  # turns repeat: the oldest one
+        assert step is not None, f"block {block} of place {place}, turn {turn} came twice"
         assert block == 0 or result[step, 1 + (block - 1) * size] != -999, "blocks of a step come in order"
         result[step, 0] = last
         result[step, 1 + block * size : 1 + (block + 1) * size] = h
@@ -233,7 +234,13 @@ def check_output(case: Output, folder: Path, sources: Path = HLS, stalled: Seque
     for stalls in stalled:
         x = lines_of(rng, lengths, r.codes)
         wanted = np.concatenate([Reference(network).run(line[:, 0].astype(np.uint8)) for line in x])
-        given = [units.configuration(writes), elements(x, r.simd, 1, stalls[0]), sum(lengths) * each, 2, stalls[1]]
+        given: list[int | Ints] = [
+            units.configuration(writes),
+            elements(x, r.simd, 1, stalls[0]),
+            sum(lengths) * each,
+            2,
+            stalls[1],
+        ]
         got = driver.run(given)
         np.testing.assert_array_equal(got[: len(writes)], units.read_back(writes))
         rows = got[len(writes) : -1].reshape(sum(lengths), each, 3 + lanes)
@@ -252,7 +259,7 @@ def check_arithmetic(folder: Path, sources: Path = HLS) -> None:
     for a in [0, 1, -1, top, -top, 2**14, -(2**14), 3 * 2**14, *rng.integers(-top, top, 300)]:
         for m in [0, 1, 32767, int(rng.integers(0, 32768))]:
             given += [0, a, m]
-            value = int(rescale(np.int64(a), np.int64(m)))  # type: ignore[arg-type]
+            value = int(rescale(np.int64(a), np.int64(m)))
             wanted += [value, np.clip(value, 0, 15), np.clip(value, 0, 255), np.clip(value, -128, 127)]
     for w0, w1 in [(-127, -127), (127, 127), (-127, 127), (-1, 0), (0, -1), *rng.integers(-127, 128, (200, 2))]:
         for x in [-256, 255, 0, -1, 1, int(rng.integers(-256, 256))]:
@@ -265,8 +272,8 @@ def check_arithmetic(folder: Path, sources: Path = HLS) -> None:
             given += [bits, i, f, g, o, t, small, large]
             for cell_bits, cell in ((bits + 2, small), (12, large)):
                 n, half = np.int64(f * cell + i * g * 2 ** (cell_bits - bits - 2)), 2 ** (cell_bits - 1)
-                wanted.append(np.clip(divide(n, bits), -half, half - 1))  # type: ignore[arg-type]
-            wanted.append(divide(np.int64(o * t), bits))  # type: ignore[arg-type]
+                wanted.append(np.clip(divide(n, bits), -half, half - 1))
+            wanted.append(divide(np.int64(o * t), bits))
     for n in [0, 1, 2**24 - 1, *rng.integers(0, 2**24, 500)]:
         given += [9, n]
         wanted += [n // d for d in (1, 3, 24, 64, 96, 251, 65535)]

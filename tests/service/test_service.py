@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +61,37 @@ def test_bodies_up_to_the_limit_are_read(small: httpx.Client) -> None:
     padded = data + bytes(LIMIT - len(data))  # what follows a PNG's end is not looked at
     response = small.post("/v1/recognize", content=padded, headers={"content-type": "image/png"})
     assert response.status_code == 200
+
+
+def test_limits_on_images_can_be_set(models: Path) -> None:
+    data = line_png(1, width=120)
+    narrow = Settings(models=models, model="tiny/1", image_width=119)
+    few = Settings(models=models, model="tiny/1", image_bytes=len(data) - 1)
+    for settings, limit in ((narrow, "at most 119 x"), (few, f"at most {len(data) - 1} are allowed")):
+        with serving(settings) as client:
+            response = client.post("/v1/recognize", content=data, headers={"content-type": "image/png"})
+            assert limit in refused(response, 413, "image-too-large")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("ZEILE_PORT", "http", "ZEILE_PORT is 'http'; it must be a whole number from 0 to 65535"),
+        ("ZEILE_IMAGE_WIDTH", "0", "ZEILE_IMAGE_WIDTH is '0'; it must be a whole number from 1 to 2147483648"),
+        ("ZEILE_MODLE", "x", "the environment has ZEILE_MODLE, which does not exist; did you mean ZEILE_MODEL?"),
+    ],
+)
+def test_uvicorn_ends_with_a_sentence_about_a_bad_setting(name: str, value: str, sentence: str) -> None:
+    inherited = {n: v for n, v in os.environ.items() if not n.startswith("ZEILE_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "uvicorn", "zeile.asgi:app", "--port", "0"],
+        env=inherited | {"PYTHONPATH": str(Path(zeile.__file__).parents[1]), name: value},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (2, f"zeile: {sentence}\n")
 
 
 def test_errors_of_the_framework_are_problems_too(service: httpx.Client) -> None:

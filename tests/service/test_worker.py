@@ -53,7 +53,7 @@ class Held:
 def held(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[httpx.Client, Held]]:
     devices: list[Held] = []
 
-    def opened(name: str, network: Network, threads: int = 1) -> Any:
+    def opened(name: str, network: Network, threads: int = 1, settings: Settings | None = None) -> Any:
         devices.append(Held(open_device(name, network, threads=threads)))
         return devices[-1]
 

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="model name, name/version or folder (default: ZEILE_MODEL)",
     )
     parser.add_argument("--models", type=Path, help="folder of models (default: ZEILE_MODELS)")
-    parser.add_argument("--engine", help="cpu or reference (default: ZEILE_ENGINE)")
+    parser.add_argument("--engine", help="cpu, reference or fpga (default: ZEILE_ENGINE)")
     parser.add_argument(
         "--threads",
         type=int,

@@ -30,6 +30,8 @@ def as_text(found: Found) -> str:
         "",
         _accuracy(found["accuracy"], found["paired"]),
         "",
+        _bounded(found["accuracy"]),
+        "",
         _table(
             ["one thread, " + str(lines["lines"]) + " lines", "lines/s", "lines/cpu-s"],
             [[name, _n(r["lines_s"]), _n(r["lines_cpu_s"])] for name, r in found["speed"]["stages"].items()],
@@ -44,9 +46,19 @@ def as_text(found: Found) -> str:
         rows = [[name, _n(r["lines_s"]), _n(r["lines_cpu_s"]), _ratio(r.get("ratio"))] for name, r in group.items()]
         parts += ["", _table([title, "lines/s", "lines/cpu-s", "zeile is faster by (least-most)"], rows)]
     parts += ["", _peak(found["peak"])]
+    parts += [_energy(found["energy"])] if found["energy"] else []
     parts += [f"not run: {name}: {reason}" for name, reason in found["not_run"].items()]
     parts += [f"note: {note}" for note in found["notes"]]
     return "\n".join(parts)
+
+
+def _energy(energy: Mapping[str, Any]) -> str:
+    rail = energy["rail"]
+    return (
+        f"rail {rail}: {energy['joules_per_line']:.4g} J a line, {energy['joules_per_line_above_rest']:.4g} above rest "
+        f"({energy['watts_loaded'][rail]:.2f} W, at rest {energy['watts_at_rest'][rail]:.2f} W; "
+        f"{energy['lines']} lines in {energy['seconds']:.0f} s)"
+    )
 
 
 def _accuracy(accuracy: Mapping[str, Any], paired: Mapping[str, Any]) -> str:
@@ -70,6 +82,23 @@ def _accuracy(accuracy: Mapping[str, Any], paired: Mapping[str, Any]) -> str:
         "exact lines",
         "S/I/D",
         "zeile - it",
+    ]
+    return _table(head, rows)
+
+
+def _bounded(accuracy: Mapping[str, Any]) -> str:
+    """CER by the lengths that others divide by, see ``zeile.metrics``; ours first, for comparison."""
+    head = [
+        "CER, %",
+        "errors / ground truth",
+        "/ (errors + matches)",
+        "mean of lines",
+        "/ longer text",
+        "mean of lines",
+    ]
+    kinds = [(key, kind) for key in ("cer_aligned", "cer_longer") for kind in ("total", "line_mean")]
+    rows = [
+        [name, _percent(a["cer"]), *(_percent(a[key][kind]) for key, kind in kinds)] for name, a in accuracy.items()
     ]
     return _table(head, rows)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -16,6 +17,7 @@ import PIL
 
 from zeile import __version__
 from zeile.errors import ZeileError
+from zeile.hw.overlay import list_overlays, load_overlay
 from zeile.manifest import list_models, load_model
 from zeile.settings import Settings
 
@@ -53,7 +55,7 @@ def facts(settings: Settings) -> dict[str, Any]:
             "cores": len(os.sched_getaffinity(0)),
             "processor": _processor(),
         },
-        "engines": _engines(),
+        "engines": [*_engines(), _board(settings)],
         "models_folder": str(settings.models),
         "models": [_model(folder) for folder in list_models(settings.models)],
     }
@@ -72,6 +74,28 @@ def _engines() -> list[dict[str, Any]]:
         here = ", ".join(runnable)
         return [{"name": "cpu", "error": f"ZEILE_NATIVE_PATH is {wanted!r}, here run {here}"}, reference]
     return [{"name": "cpu", "path": wanted, "paths": runnable}, reference]
+
+
+def _board(settings: Settings) -> dict[str, Any]:
+    """The engine fpga: its overlays, without touching the board; ``zeile doctor`` looks closer."""
+    usable, reasons = [], []
+    for folder in list_overlays(settings.overlays):
+        try:
+            overlay = load_overlay(folder)
+            if settings.emulate == "0" and overlay.built is None:
+                reasons.append(f"{overlay.name} has no bitstream")
+            else:
+                usable.append(overlay.name)
+        except ZeileError as error:
+            reasons.append(str(error))
+    if importlib.util.find_spec("pynq") is None:
+        reasons.insert(0, "pynq is not installed")
+        usable = []
+    if not usable:
+        reason = "; ".join(reasons) or f"no overlays in {settings.overlays}"
+        return {"name": "fpga", "error": f"{reason} (zeile doctor --engine fpga says more)"}
+    emulated = "" if settings.emulate == "0" else ", emulated"
+    return {"name": "fpga", "path": (settings.overlay or usable[0]) + emulated, "paths": usable}
 
 
 def _model(folder: Path) -> dict[str, Any]:

@@ -37,29 +37,28 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Read the files; returns 0, or 1 if one of them could not be read."""
-    if args.lm and args.beam is None:
-        raise BadSettings("--lm needs --beam N: only the beam search weighs a language model")
+    if args.language_model and args.beam is None:
+        raise BadSettings("--language-model needs --beam: only the beam search weighs a language model")
     warnings.filterwarnings("ignore", module="PIL")  # on oddities of files: we read them or say why not
     beam = None
     if args.beam is not None:
-        language_model = load_language_model(args.lm) if args.lm else None
+        language_model = load_language_model(args.language_model) if args.language_model else None
         beam = BeamOptions(width=args.beam, language_model=language_model)
     model = load_model(find_model(settings.model, settings.models))
     failures = 0
-    with open_device(settings.engine, model.network, settings.threads) as device:
+    with open_device(settings.engine, model.network, settings.threads, settings) as device:
         recognizer = Recognizer(model, device, reading=args.reading, beam=beam)
         bar = len(args.files) >= _BAR_FROM and sys.stderr.isatty()
         with tqdm(args.files, unit=" lines", disable=not bar, smoothing=0.05) as files:
-            for piece, failed in _FORMATS[args.format](_read(recognizer, files)):
+            for piece, failed in _FORMATS[args.format](_read(recognizer, files, settings.image_limits())):
                 failures += failed
                 sys.stdout.write(piece)
                 sys.stdout.flush()
     return 1 if failures else 0
 
 
-def _read(recognizer: Recognizer, files: Iterable[str]) -> Iterator[Answer]:
+def _read(recognizer: Recognizer, files: Iterable[str], limits: Limits) -> Iterator[Answer]:
     """Each file with its line or what is wrong with it, in order; read in batches."""
-    limits = Limits()
     batch: list[tuple[str, Grey | BadImage]] = []
     pixels = 0
     for file in files:

@@ -12,7 +12,6 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 import zeile
-from zeile.image import Limits
 from zeile.service import problems
 from zeile.service.limits import BodyLimit, SafeHeaders
 from zeile.service.routes import router
@@ -31,7 +30,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.worker = Worker(settings, Limits())
+        app.state.worker = Worker(settings, settings.image_limits())
         await app.state.worker.start()
         yield
         await app.state.worker.close()

@@ -15,8 +15,13 @@ from zeile.beam import BeamOptions
 from zeile.device import Device, Frames, Scores, open_device
 from zeile.errors import BadManifest, BadSettings
 from zeile.manifest import Model, find_model, list_models, load_model
+from zeile.network import Network
 from zeile.pipeline import Recognizer
+from zeile.service.spare import Spare
 from zeile.settings import Settings
+
+BOARD, SPARE = "fpga", "cpu"
+"""The engine that has another one behind it, and that one."""
 
 MAX_OPEN = 4
 """Models kept open; the one unused for longest is closed first."""
@@ -114,12 +119,23 @@ class Engines:
     def _engine(self, folder: Path) -> Engine:
         if folder not in self._open:
             model = load_model(folder)
-            device = open_device(self._settings.engine, model.network, threads=self._settings.threads)
+            device = self._opened(model.network)
             if len(self._open) == MAX_OPEN:
                 self._open.popitem(last=False)[1].device.close()
             self._open[folder] = Engine(model, Stopwatch(device))
         self._open.move_to_end(folder)
         return self._open[folder]
+
+    def _opened(self, network: Network) -> Device:
+        """A device of the engine; a board, which may fail at any time, has the CPU behind it."""
+        settings = self._settings
+
+        def opened(engine: str) -> Device:
+            return open_device(engine, network, threads=settings.threads, settings=settings)
+
+        if settings.engine != BOARD:
+            return opened(settings.engine)
+        return Spare(BOARD, lambda: opened(BOARD), lambda: opened(SPARE))
 
 
 def folder_of(asked: str | None, settings: Settings) -> Path:

@@ -120,6 +120,13 @@ class WorstLine(BaseModel):
     text: str
 
 
+class BoundedRate(BaseModel):
+    """A character error rate that does not exceed 1."""
+
+    total: float = Field(description="of all lines", examples=[0.0122])
+    line_mean: float = Field(description="mean of the lines' rates", examples=[0.0131])
+
+
 class Evaluation(BaseModel):
     """Errors on all lines: NFC, extended grapheme clusters, blanks count, nothing folded, micro average."""
 
@@ -130,6 +137,8 @@ class Evaluation(BaseModel):
     cer_interval: Interval
     cer_codepoints: float | None
     cer_lenient: float | None = Field(description="quotes, dashes, long s and ligatures folded")
+    cer_aligned: BoundedRate = Field(description="errors over errors and matches, OCR-D's normalised CER")
+    cer_longer: BoundedRate = Field(description="errors over the longer of ground truth and reading")
     wer: float | None = Field(description="word error rate, UAX #29", examples=[0.048])
     exact_lines: float | None = Field(description="share of lines without an error")
     errors: int

@@ -69,6 +69,9 @@ def augment(columns: npt.NDArray[np.uint8], rng: random.Random) -> npt.NDArray[n
         gamma = rng.uniform(0.6, 1.6)
         table = (255 * (np.arange(256) / 255) ** gamma * rng.uniform(0.8, 1.0)).astype(np.uint8)
         columns = cv2.LUT(columns, table)
+    if rng.random() < 0.2:  # thin type: hairlines and small marks print weakly
+        thin, weight = cv2.erode(columns, np.ones((2, 2), np.uint8)), rng.uniform(0.2, 0.7)
+        columns = cv2.addWeighted(thin, weight, columns, 1 - weight, 0)
     if rng.random() < 0.35:
         noise = np.random.default_rng(rng.getrandbits(32)).standard_normal(columns.shape, np.float32)
         if rng.random() < 0.4:  # coarse grain

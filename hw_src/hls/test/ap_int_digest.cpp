@@ -176,7 +176,6 @@ void Width(int count) {
   One<ap_uint<W>>(count);
   Widths<W, 1>(count);
   Widths<W, 4>(count);
-  Widths<W, 8>(count);
   Widths<W, 9>(count);
   Widths<W, 16>(count);
   Widths<W, 31>(count);
@@ -187,12 +186,9 @@ void Width(int count) {
 int main(int argc, char** argv) {
   const int count = argc > 1 ? std::atoi(argv[1]) : 200;
   Width<1>(count);
-  Width<2>(count);
   Width<4>(count);
-  Width<5>(count);
   Width<8>(count);
   Width<13>(count);
-  Width<16>(count);
   Width<24>(count);
   Width<32>(count);
   for (int n = 0; n < count; ++n) {  // the widest: no operator may grow beyond them
