@@ -7,13 +7,15 @@
 
 namespace zeile {
 
-// The function of a task: one call is one cycle of its unit.
+// The function of a task: one call is one cycle of its unit. Units are globals: a static inside the function would need
+// a guard, which HLS refuses.
 #define ZEILE_TYPE(type, name, depth) using name##_stream = hls::stream<type>;
 #define ZEILE_STREAM(name) name##_stream& name
-#define ZEILE_TASK(Class, name, parameters, ...)              \
-  void name##_task parameters {                               \
-    _Pragma("HLS PIPELINE II=1 style=flp") static Class unit; \
-    unit.step(__VA_ARGS__);                                   \
+#define ZEILE_TASK(Class, name, parameters, ...) \
+  static Class name##_unit;                      \
+  void name##_task parameters {                  \
+    _Pragma("HLS PIPELINE II=1 style=flp")       \
+    name##_unit.step(__VA_ARGS__);               \
   }
 using s_in_stream = hls::stream<Beat>;
 using m_out_stream = hls::stream<Beat>;

@@ -13,9 +13,10 @@ ZEILE_FIFOS(ZEILE_TYPE)
 }  // namespace zeile
 
 #define ZEILE_STREAM(name) zeile::name##_stream& name
-#define ZEILE_TOP(Class, name, parameters, ...)                      \
-  void name##_unit parameters {                                      \
-    _Pragma("HLS PIPELINE II=1 style=flp") static zeile::Class unit; \
-    unit.step(__VA_ARGS__);                                          \
+#define ZEILE_TOP(Class, name, parameters, ...) \
+  static zeile::Class name##_state;             \
+  void name##_unit parameters {                 \
+    _Pragma("HLS PIPELINE II=1 style=flp")      \
+    name##_state.step(__VA_ARGS__);             \
   }
 ZEILE_UNITS(ZEILE_TOP, ZEILE_STREAM)
