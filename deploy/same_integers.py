@@ -15,7 +15,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -86,7 +85,7 @@ def main() -> int:
     different = 0
     for name, opened in engines(model.network, design):
         try:
-            with closing(opened()) as device:
+            with opened() as device:
                 start = time.perf_counter()
                 scores = device.run_batch(frames)
                 seconds = time.perf_counter() - start
@@ -97,7 +96,8 @@ def main() -> int:
         wrong = sum(not np.array_equal(a, b) for a, b in zip(scores, wanted, strict=True))
         different += wrong
         verdict = "identical" if not wrong else f"{wrong} LINES DIFFER"
-        print(f"  {name:38} {verdict}, CER {error_rate(model, scores, texts):.4%}, {seconds / len(frames):.4f} s a line")
+        cer = error_rate(model, scores, texts)
+        print(f"  {name:38} {verdict}, CER {cer:.4%}, {seconds / len(frames):.4f} s a line")
     return 1 if different else 0
 
 

@@ -137,7 +137,7 @@ def mutations(rng: random.Random) -> Words:
         lambda: packets.read(TAG, rng.randrange(6), rng.randrange(4) << 24, rng.randrange(20)),
         lambda: np.array([rng.getrandbits(64) for _ in range(rng.randrange(1, 9))], np.uint64),
     ]
-    packet = rng.choice(make)().copy()
+    packet: Words = rng.choice(make)().copy()
     for _ in range(rng.randrange(3)):
         at = rng.randrange(len(packet))
         match rng.randrange(4):

@@ -282,3 +282,11 @@ class CoreDevice:
     def close(self) -> None:
         """Release the core."""
         self.core.close()
+
+    def __enter__(self) -> CoreDevice:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

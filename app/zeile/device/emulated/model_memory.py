@@ -41,7 +41,8 @@ class ModelMemory:
 
     def read(self, target: int, address: int, count: int) -> Words:
         start = address - _section(address)
-        return self._words[target, _section(address)][start : start + count].copy()
+        words: Words = self._words[target, _section(address)][start : start + count].copy()
+        return words
 
     def network(self, classes: int) -> Network:
         """The model in memory, with so many classes.
@@ -81,7 +82,8 @@ class ModelMemory:
         entries = words.reshape(-1, -(-fold.simd // codes_per_word(bits)))
         codes = unpack(entries, bits, fold.simd).astype(np.int64)
         values = 2 * codes - 1 if bits == 1 else codes - (codes >> (bits - 1) << bits)
-        return values.reshape(nf, sf, fold.pe, fold.simd).transpose(0, 2, 1, 3).reshape(nf * fold.pe, -1)
+        rows: Ints = values.reshape(nf, sf, fold.pe, fold.simd).transpose(0, 2, 1, 3).reshape(nf * fold.pe, -1)
+        return rows
 
     def _field(self, index: int, direction: int, name: str) -> Ints:
         words = self._words[index, layout.address(layout.ROWS, direction)].astype(np.int64)
