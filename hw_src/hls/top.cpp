@@ -13,10 +13,7 @@ namespace zeile {
 #define ZEILE_STREAM(name) name##_stream& name
 #define ZEILE_TASK(Class, name, parameters, ...) \
   static Class name##_unit;                      \
-  void name##_task parameters {                  \
-    _Pragma("HLS PIPELINE II=1 style=flp")       \
-    name##_unit.step(__VA_ARGS__);               \
-  }
+  void name##_task parameters { _Pragma("HLS PIPELINE II=1 style=flp") name##_unit.step(__VA_ARGS__); }
 using s_in_stream = hls::stream<Beat>;
 using m_out_stream = hls::stream<Beat>;
 ZEILE_FIFOS(ZEILE_TYPE)

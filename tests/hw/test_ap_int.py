@@ -41,6 +41,7 @@ def test_equal_to_the_vendors_on_random_operands(tmp_path: Path, compiler: str) 
     assert digest(tmp_path, compiler, *OWN) == vendor
 
 
+@pytest.mark.slow
 def test_nothing_is_undefined(tmp_path: Path) -> None:
     compiler = COMPILERS[-1]
     flags = ["-fsanitize=undefined", "-fno-sanitize-recover=all", "-DZEILE_AP_NATIVE"]
