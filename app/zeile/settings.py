@@ -42,6 +42,7 @@ INSTALLED_OVERLAYS = Path("/opt/zeile/overlays")
 _READ_ELSEWHERE = (
     "ZEILE_NATIVE_PATH",
     "ZEILE_HW",
+    "ZEILE_AP_TYPES",
     "ZEILE_EMULATE_FAULTS",
     "ZEILE_TRAIN_OPERATOR",
     "ZEILE_VENV",  # this and the next by deploy/
