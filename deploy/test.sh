@@ -60,11 +60,10 @@ python_of() {
   return 1
 }
 
-# test_with_pynq PYNQ PYTHON PYTEST-ARGUMENT...: the driver on the emulated board, with the pynq and the Python of a PYNQ
+# test_with_pynq PYNQ PYTHON: the driver on the emulated board, with the pynq and the Python of a PYNQ
 # image. Where that Python is missing 3.11 takes its place.
 test_with_pynq() {
   local pynq=$1 version=$2 venv=${ZEILE_VENV:-.venv}-pynq-$1 base
-  shift 2
   base=$(python_of "$version") || base=$(python_of 3.11) ||
     { echo "pynq $pynq: neither Python $version nor 3.11 is here; not tested" && return 0; }
   echo "pynq $pynq on $("$base" --version)"
@@ -73,7 +72,7 @@ test_with_pynq() {
   install 'setuptools<=80' wheel
   install "pynq==$pynq" '.[board,service]' 'pytest>=8.3' 'hypothesis>=6.100' 'httpx>=0.28'
   PATH=$(cd "$venv/bin" && pwd):$PATH "$venv/bin/pytest" -p no:cacheprovider \
-    tests/device/test_{emulated,faults_board,fpga,fpga_board}.py "$@"
+    tests/device/test_{emulated,faults_board,fpga,fpga_board}.py
 }
 
 # shellcheck source=deploy/environment.sh
@@ -101,6 +100,6 @@ echo "mypy"
 echo "pytest"
 "$bin/pytest" "$@"
 if (($# == 0)); then # the images of the board: PYNQ 3.1 and 4.0
-  test_with_pynq 3.1.2 3.10 -m 'not slow' # the long lists of faults once is enough
+  test_with_pynq 3.1.2 3.10
   test_with_pynq 4.0.0 3.12
 fi
