@@ -44,6 +44,17 @@ def networks() -> list[Network]:
             Dense(classes=37, weight_bits=bits),
         ]
         found.extend(random_network(bits, layers, height_px=8, pixel_bits=bits, extreme=e) for e in (False, True))
+    for bits in range(2, 7):  # the shape of the shipped models: taps of one channel, two rows of products for three
+        layers = [
+            Conv2d(channels=16, weight_bits=8, out_bits=4),
+            MaxPool(columns=3, rows=2),
+            Conv2d(channels=32, weight_bits=bits, out_bits=4),
+            MaxPool(columns=1, rows=2),
+            Conv2d(channels=48, weight_bits=bits, out_bits=4),
+            MaxPool(columns=1, rows=2),
+            Dense(classes=21, weight_bits=4),
+        ]
+        found.extend(random_network(bits, layers, height_px=16, pixel_bits=4, extreme=e) for e in (False, True))
     for out_bits in range(2, 9):
         for cell_bits in range(out_bits + 2, 13):
             lstm = Lstm(hidden=20, weight_bits=4, out_bits=out_bits, cell_bits=cell_bits)
