@@ -32,9 +32,9 @@ def drawn(text: str) -> npt.NDArray[np.uint8]:
     return page
 
 
-def pool(path: Path, count: int = 40) -> Pool:
+def pool(path: Path, count: int = 40, letters: str = "ab") -> Pool:
     rng = random.Random(4)
-    texts = ["".join(rng.choices("ab", k=rng.randint(1, 5))) for _ in range(count)]
+    texts = ["".join(rng.choices(letters, k=rng.randint(1, 5))) for _ in range(count)]
     write_pool(path, ((drawn(t), t) for t in texts), 16, show=False)
     return Pool(path)
 
@@ -129,18 +129,43 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 def test_texts_in_a_plainer_reading_accept_either_label(tmp_path: Path) -> None:
     """A line whose text says s is scored the same whether the network says s or the long s."""
-    lines = pool(tmp_path / "p.npz")
-    run = trainer(tmp_path / "run", lines, [], reading="s-folded")
+    run = trainer(tmp_path / "run", pool(tmp_path / "p.npz", letters="as"), [], reading="s-folded")
     batch = next(run.batches.stream(1000))
+    long_s, round_s = ALPHABET.labels("ſs")
+    assert round_s in batch.targets
+    assert long_s not in batch.targets, "texts are in the reading too"
     scores = torch.randn(30, 8, len(ALPHABET))
     swapped = scores.clone()
-    long_s, round_s = ALPHABET.labels("ſs")
     swapped[:, :, [long_s, round_s]] = scores[:, :, [round_s, long_s]]
-    shared = run._share(scores.log_softmax(-1), batch.readings)
-    other = run._share(swapped.log_softmax(-1), batch.readings)
-    torch.testing.assert_close(shared[:, :, round_s], other[:, :, round_s])
-    exact = run._share(scores.log_softmax(-1), (None,) * 8)
+    merged = run._merge(scores.log_softmax(-1), batch.readings)
+    torch.testing.assert_close(merged, run._merge(swapped.log_softmax(-1), batch.readings))
+    torch.testing.assert_close(merged.exp().sum(-1), torch.ones(30, 8))
+    exact = run._merge(scores.log_softmax(-1), (None,) * 8)
     torch.testing.assert_close(exact, scores.log_softmax(-1))
+
+
+@pytest.mark.parametrize("reading", [None, "s-folded"])
+def test_the_gradient_is_that_of_the_loss(tmp_path: Path, reading: str | None) -> None:
+    """torch's CTC backward is right only for distributions; a reading must not change that."""
+    run = trainer(tmp_path / "run", pool(tmp_path / "p.npz", letters="as"), [], reading=reading)
+    batch = next(run.batches.stream(1000))
+    steps = int(batch.lengths.max()) // 4  # as the small network of these tests pools
+    scores = torch.randn(steps, 8, len(ALPHABET), dtype=torch.float64, requires_grad=True)
+
+    def loss(of: torch.Tensor) -> torch.Tensor:
+        run.model.forward = lambda *_: (of, torch.full((8,), steps, dtype=torch.int32))  # type: ignore[method-assign]
+        return run.loss(batch)
+
+    (found,) = torch.autograd.grad(loss(scores), scores)
+    rng = np.random.default_rng(0)
+    labels = [ALPHABET.blank, *ALPHABET.labels("ſsa")]
+    for _ in range(40):
+        at = (int(rng.integers(steps)), int(rng.integers(8)), int(rng.choice(labels)))
+        nudge = torch.zeros_like(scores)
+        nudge[at] = 1e-5
+        with torch.no_grad():
+            slope = (loss(scores + nudge) - loss(scores - nudge)) / 2e-5
+        assert float(found[at]) == pytest.approx(float(slope), abs=1e-7)
 
 
 @pytest.mark.parametrize("name", shipped_recipes())

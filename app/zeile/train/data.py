@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from zeile.alphabet import Alphabet
+from zeile.alphabet import DIPLOMATIC, Alphabet
 from zeile.columns import frames_of
 from zeile.train.pool import Pool
 
@@ -131,7 +131,8 @@ class Batches:
             pool = self.sources[source].pool
             columns = augment(pool.columns(index), self.rng)
             lines.append(frames_of(columns.T, self.pixel_bits, self.columns_per_frame))
-            labels.append(self.alphabet.labels(pool.text(index)))
+            merged = self.alphabet.merged(self.sources[source].reading or DIPLOMATIC)
+            labels.append([merged[label] for label in self.alphabet.labels(pool.text(index))])
         readings = tuple(self.sources[source].reading for source, _ in items)
         return collate(lines, labels, readings)
 

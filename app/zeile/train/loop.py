@@ -3,7 +3,7 @@
 
 Adam, linear warm-up, a plateau, linear decay; narrow lines first, since CTC takes off on short ones. The loss is
 CTC per character. Lines whose texts are written in a plainer reading than the alphabet (straight quotes for curly
-ones, s for the long s) are scored in that reading: the labels it merges share their probability.
+ones, s for the long s) are scored in that reading: the labels it merges count as one.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from zeile.train.model import Trainee
 _WARM_UP = 100  # steps
 _CURRICULUM = ((6_000, 240), (14_000, 400))  # (until that many lines, at most that many columns)
 _WIDEST = 2_600  # columns
+_NOTHING = -1e4  # log probability of a label that a reading does not use
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +94,6 @@ class Trainer:
         self.fresh, self.check_every, self.on_check, self.device = fresh, check_every, on_check, device
         self.progress = Progress()
         self.optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.99))
-        self.merged: dict[str | None, Tensor] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def resume(self) -> bool:
@@ -183,7 +183,7 @@ class Trainer:
     def loss(self, batch: Batch) -> Tensor:
         """CTC per character, mean over the lines of a batch."""
         scores, lengths = self.model(batch.frames.to(self.device), batch.lengths.to(self.device))
-        logs = self._share(scores.log_softmax(-1), batch.readings)
+        logs = self._merge(scores.log_softmax(-1), batch.readings)
         losses = functional.ctc_loss(
             logs,
             batch.targets.to(self.device),
@@ -195,25 +195,30 @@ class Trainer:
         )
         return (losses / batch.target_lengths.to(losses).clamp(min=4)).mean()
 
-    def _share(self, logs: Tensor, readings: tuple[str | None, ...]) -> Tensor:
-        """Give labels that a line's reading merges the sum of their probabilities."""
+    def _merge(self, logs: Tensor, readings: tuple[str | None, ...]) -> Tensor:
+        """In lines whose text is written in a reading, move the probability of merged labels to the label read.
+
+        Each frame stays a distribution. torch's CTC returns ``exp(log p) - posterior`` as its gradient, which is
+        right for a distribution only: with the sum at every label of a group, the network learns to doubt the group.
+        """
         for reading in sorted({r for r in readings if r is not None}):
-            rows = torch.tensor([r == reading for r in readings], device=logs.device)
-            groups = _groups(self.batches.alphabet, reading)
-            shared = logs.clone()
-            for group in groups:
-                total = logs[:, :, group].logsumexp(-1, keepdim=True).expand(-1, -1, len(group))
-                shared[:, :, group] = torch.where(rows[None, :, None], total, logs[:, :, group])
-            logs = shared
+            rows = torch.tensor([r == reading for r in readings], device=logs.device)[None, :]
+            merged = logs.clone()
+            for into, group in _groups(self.batches.alphabet, reading):
+                total = logs[:, :, group].logsumexp(-1)
+                for label in group:
+                    moved = total if label == into else torch.full_like(total, _NOTHING)
+                    merged[:, :, label] = torch.where(rows, moved, logs[:, :, label])
+            logs = merged
         return logs
 
 
-def _groups(alphabet: Alphabet, reading: str) -> list[list[int]]:
-    """Labels that a reading merges, group by group."""
+def _groups(alphabet: Alphabet, reading: str) -> list[tuple[int, list[int]]]:
+    """Labels that a reading merges, with the label they are read as."""
     merged: dict[int, list[int]] = {}
     for label, into in enumerate(alphabet.merged(reading)):
         merged.setdefault(into, []).append(label)
-    return [group for group in merged.values() if len(group) > 1]
+    return [(into, group) for into, group in merged.items() if len(group) > 1]
 
 
 def load_weights(model: Trainee, path: Path) -> None:
