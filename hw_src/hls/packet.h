@@ -5,8 +5,8 @@
 //   word 0   [7:0] magic, [15:8] ABI, [23:16] kind, [31:24] emits or target, [47:32] tag, [63:48] 0
 //   word 1   [31:0] count, [63:32] address (LOAD, READ), detail (ERROR), classes (answer to INFER), else 0
 //   payload
-//   trailer  [31:0] CRC-32 of all words before it, [63:32] cycles the packet took (answers; to the core only LOAD has
-//   one)
+//   trailer  [31:0] CRC-32 of all words before it, [63:32] cycles the packet took (answers; to the core only INFER and
+//            LOAD have one)
 #pragma once
 
 #include <ap_axi_sdata.h>
@@ -19,7 +19,7 @@ namespace zeile {
 using Beat = ap_axiu<64, 0, 0, 0>;
 
 constexpr int kMagic = 0x5A;
-constexpr int kAbi = 1;
+constexpr int kAbi = 2;
 constexpr int kAnswer = 0x80;  // is set in the kind of an answer
 
 constexpr int kInfer = 1;   // frames of a line; answered with its scores or best labels

@@ -3,7 +3,7 @@
 //
 // A packet is judged when all of it has been seen; the verdict (Packet) then goes to Send, which answers in that order.
 // A broken packet is dropped up to its TLAST and refused. A line whose packet ends early is filled with paper, so that
-// the units always see whole lines, and refused. Everything but lines waits until all answers before it have left:
+// the units always see whole lines, and refused; so is a line whose checksum, behind its last frame, is wrong. Everything but lines waits until all answers before it have left:
 // configuration messages never meet a line.
 #pragma once
 
@@ -39,6 +39,7 @@ class Receive {
     if (state_ == kLookUp) return LookUp();
     if (state_ == kJudge) return Judge();
     if (state_ == kFrames) return Frame(in, frames);
+    if (state_ == kTrailer) return in.empty() ? false : Trailer(in.read());
     if (state_ == kQuiet) return in_flight_ == 0 ? Go(words_left_ > 0 ? kPayload : kVerdict) : false;
     if (state_ == kPayload) return in.empty() || config.full() ? false : Payload(in.read(), config);
     if (state_ == kDrop) return in.empty() ? false : Drop(in.read());
@@ -51,7 +52,7 @@ class Receive {
   static constexpr int kWordBeats = 64 / D::kPixelBits / D::kBeatCodes;
   static constexpr int kFrameBeats = D::kFrameCodes / D::kBeatCodes;
 
-  enum State { kKind, kCount, kLookUp, kJudge, kFrames, kQuiet, kPayload, kDrop, kVerdict, kMessages, kSettle };
+  enum State { kKind, kCount, kLookUp, kJudge, kFrames, kTrailer, kQuiet, kPayload, kDrop, kVerdict, kMessages, kSettle };
 
   bool Go(State state) {
     state_ = state;
@@ -126,7 +127,8 @@ class Receive {
     if ((kind_ == kLoad || kind_ == kReadBack) && !found_) return Refuse(kBadAddress, address_);
     if (kind_ == kCommit && count_ < 2) return Refuse(kShortPacket, seen_);
     if (kind_ == kCommit && count_ > 2) return Refuse(kLongPacket, seen_);
-    const bool has_payload = kind_ == kLoad || (count_ > 0 && kind_ != kReadBack && kind_ != kStatus);
+    const bool has_trailer = kind_ == kInfer || kind_ == kLoad;
+    const bool has_payload = has_trailer || (count_ > 0 && kind_ != kReadBack && kind_ != kStatus);
     if (has_payload && ended_) return Refuse(kShortPacket, seen_);
     if (!has_payload && !ended_) return Refuse(kLongPacket, seen_);
     if (kind_ == kLoad) account_.valid = false;
@@ -135,8 +137,8 @@ class Receive {
     frames_left_ = count_;
     frame_beat_ = word_beat_ = 0;
     packet_.count = kind_ == kStatus ? static_cast<uint32_t>(kStatusWords) : count_;
-    packet_.line = kind_ == kInfer && has_payload;
-    return Go(kind_ != kInfer ? kQuiet : has_payload ? kFrames : kVerdict);
+    packet_.line = kind_ == kInfer && count_ > 0;
+    return Go(kind_ != kInfer ? kQuiet : count_ > 0 ? kFrames : kTrailer);
   }
 
   // One beat of a frame; every kWordBeats beats, and at a frame's begin, a word.
@@ -146,12 +148,12 @@ class Receive {
     if (needs_word) word_ = 0;  // paper behind an early end
     const bool frame_ends = frame_beat_ == kFrameBeats - 1, line_ends = frame_ends && frames_left_ == 1;
     if (read) {
-      const bool last_word = frames_left_ == 1 && frame_beat_ + kWordBeats >= kFrameBeats;
       const Beat beat = in.read();
       word_ = beat.data.to_uint64();
+      crc_ = CrcWord(crc_, word_);
       ended_ = beat.last != 0;
       ++seen_;
-      if (ended_ != last_word) Spoil(ended_ ? kShortPacket : kLongPacket, seen_);
+      if (ended_) Spoil(kShortPacket, seen_);
     }
     Frames_t element;
   Frame_Codes:
@@ -165,7 +167,16 @@ class Receive {
     word_beat_ = frame_ends || word_beat_ == kWordBeats - 1 ? 0 : word_beat_.to_int() + 1;
     frame_beat_ = frame_ends ? 0 : frame_beat_.to_int() + 1;
     if (frame_ends) --frames_left_;
-    return line_ends ? Go(ended_ ? kVerdict : kDrop) : true;
+    return line_ends ? Go(ended_ ? kVerdict : kTrailer) : true;
+  }
+
+  // The word behind the frames of a line.
+  bool Trailer(const Beat &beat) {
+    ended_ = beat.last != 0;
+    ++seen_;
+    if (!ended_) return Refuse(kLongPacket, seen_);
+    if (static_cast<uint32_t>(beat.data.to_uint64()) != CrcResult(crc_)) return Refuse(kCrcMismatch, CrcResult(crc_));
+    return Go(kVerdict);
   }
 
   // One word behind the header of LOAD, COMMIT or ECHO.

@@ -60,29 +60,30 @@ def test_codes_are_packed_from_bit_0_up_and_never_straddle_words(bits: int, rows
     np.testing.assert_array_equal(packets.unpack(words, bits, codes), given_codes)
 
 
-def test_a_line_is_header_and_frames() -> None:
+def test_a_line_is_header_frames_and_checksum() -> None:
     frames = np.arange(32, dtype=np.uint8).reshape(2, 16) % 16
     packet = packets.infer(0x1234, frames, 4, BEST)
     assert [f"{word:016x}" for word in packet] == [
-        "000012340101015a",
+        "000012340101025a",
         "0000000000000002",
         "fedcba9876543210",
         "fedcba9876543210",
+        f"{zlib.crc32(packet[:4].tobytes()):016x}",
     ]
 
 
-def test_a_line_without_columns_is_a_header() -> None:
-    assert len(packets.infer(1, np.zeros((0, 32), np.uint8), 4)) == 2
+def test_a_line_without_columns_is_header_and_checksum() -> None:
+    assert len(packets.infer(1, np.zeros((0, 32), np.uint8), 4)) == 3
 
 
 def test_the_other_packets_are_as_specified() -> None:
     load = packets.load(3, 6, 0x0800_0010, words_of([5, 6]))
-    assert [int(word) for word in load[:4]] == [0x0003_0602_015A, 0x0800_0010_0000_0002, 5, 6]
+    assert [int(word) for word in load[:4]] == [0x0003_0602_025A, 0x0800_0010_0000_0002, 5, 6]
     assert int(load[4]) == zlib.crc32(load[:4].tobytes())
-    assert [int(word) for word in packets.commit(4, 146, 7)] == [0x0004_0003_015A, 2, 146, 7]
-    assert [int(word) for word in packets.read(5, 1, 0x0100_0000, 9)] == [0x0005_0104_015A, 0x0100_0000_0000_0009]
-    assert [int(word) for word in packets.echo(6, words_of([1]))] == [0x0006_0005_015A, 1, 1]
-    assert [int(word) for word in packets.status(0xFFFF)] == [0xFFFF_0006_015A, 0]
+    assert [int(word) for word in packets.commit(4, 146, 7)] == [0x0004_0003_025A, 2, 146, 7]
+    assert [int(word) for word in packets.read(5, 1, 0x0100_0000, 9)] == [0x0005_0104_025A, 0x0100_0000_0000_0009]
+    assert [int(word) for word in packets.echo(6, words_of([1]))] == [0x0006_0005_025A, 1, 1]
+    assert [int(word) for word in packets.status(0xFFFF)] == [0xFFFF_0006_025A, 0]
 
 
 @pytest.mark.parametrize("tag", [-1, 65536])
@@ -132,9 +133,9 @@ def test_noise_is_no_answer(values: list[int]) -> None:
 
 @given(st.lists(WORD, min_size=2, max_size=12))
 def test_a_foreign_packet_with_a_right_checksum_is_refused(values: list[int]) -> None:
-    assume(values[0] & 0xFFFF != 0x015A or values[0] >> 48)
+    assume(values[0] & 0xFFFF != 0x025A or values[0] >> 48)
     words = words_of(values)
-    with pytest.raises(PacketError, match="not of ABI 1"):
+    with pytest.raises(PacketError, match="not of ABI 2"):
         packets.parse(np.append(words, np.uint64(packets.crc(words))))
 
 

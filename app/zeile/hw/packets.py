@@ -7,7 +7,7 @@
     trailer  [31:0] CRC-32 of all words before it, [63:32] cycles the packet took (answers only)
 
 Every packet to the core is answered by exactly one, in order, with its tag. Answers all have a trailer; to the core
-only LOAD has one. A code never straddles two words: of ``bits`` bits there are ``64 // bits`` in a word.
+INFER and LOAD have one. A code never straddles two words: of ``bits`` bits there are ``64 // bits`` in a word.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from zeile.hw.words import unpack as unpack
 
 Frames = npt.NDArray[np.uint8]
 
-MAGIC, ABI = 0x5A, 1
+MAGIC, ABI = 0x5A, 2
 ANSWER = 0x80  # is set in the kind of an answer
 HEADER_WORDS, TRAILER_WORDS, STATUS_WORDS = 2, 1, 16
 MAX_COUNT = (1 << 32) - 1
@@ -72,7 +72,7 @@ class Fault(IntEnum):
 SCORES, BEST = Emits.SCORES, Emits.BEST
 
 _SENTENCES = {
-    Fault.BAD_MAGIC: "it is no packet of ABI 1 (it began with 0x{detail:08x}); the overlay and this Zeile differ",
+    Fault.BAD_MAGIC: f"it is no packet of ABI {ABI} (it began with 0x{{detail:08x}}); the overlay and this Zeile differ",
     Fault.UNKNOWN_KIND: "its kind {detail} is unknown, or what it is to emit",
     Fault.TOO_LONG: "it is too long, the overlay takes {detail} frames of a line, or words to echo",
     Fault.SHORT_PACKET: "it ended early",
@@ -169,13 +169,12 @@ def infer(tag: int, frames: Frames, bits: int, emits: Emits = SCORES) -> Words:
     """
     if bits < 8 and frames.size and (largest := int(frames.max())) >> bits:
         raise DeviceError(f"a pixel code is {largest}, the overlay's pixels have {bits} bits")
-    return _packet(Kind.INFER, tag, emits, len(frames), 0, pack(frames, bits).reshape(-1))
+    return _checked(_packet(Kind.INFER, tag, emits, len(frames), 0, pack(frames, bits).reshape(-1)))
 
 
 def load(tag: int, target: int, address: int, words: Words) -> Words:
     """Store words at an address of a layer; the model is no longer valid until ``commit``."""
-    packet = _packet(Kind.LOAD, tag, target, len(words), address, words)
-    return np.append(packet, np.uint64(crc(packet)))
+    return _checked(_packet(Kind.LOAD, tag, target, len(words), address, words))
 
 
 def commit(tag: int, classes: int, model_id: int) -> Words:
@@ -205,6 +204,11 @@ def _packet(kind: Kind, tag: int, field: int, count: int, address: int, payload:
     header = [MAGIC | ABI << 8 | kind << 16 | field << 24 | tag << 32, count | address << 32]
     start = np.array(header, np.uint64)
     return start if payload is None else np.concatenate([start, np.asarray(payload, np.uint64)])
+
+
+def _checked(packet: Words) -> Words:
+    """A packet with its checksum behind it."""
+    return np.append(packet, np.uint64(crc(packet)))
 
 
 def answer_words(kind: int, emits: int, count: int, classes: int) -> int:

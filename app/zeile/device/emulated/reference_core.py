@@ -93,7 +93,7 @@ class ReferenceCore:
         count, address = self._judge(packet, kind, field)
         payload = packet[HEADER_WORDS:]
         expected = HEADER_WORDS + {
-            Kind.INFER: count * self._design.words_per_frame,
+            Kind.INFER: count * self._design.words_per_frame + 1,
             Kind.LOAD: count + 1,
             Kind.COMMIT: 2,
             Kind.ECHO: count,
@@ -105,13 +105,12 @@ class ReferenceCore:
             raise Refusal(Fault.SHORT_PACKET, len(packet))
         if len(packet) > expected:
             raise Refusal(Fault.LONG_PACKET, expected)
+        if kind in (Kind.INFER, Kind.LOAD) and crc(packet[:-1]) != int(packet[-1]) & 0xFFFF_FFFF:
+            raise Refusal(Fault.CRC_MISMATCH, crc(packet[:-1]))
         if kind == Kind.INFER:
-            return self._infer(tag, field, count, payload)
+            return self._infer(tag, field, count, payload[:-1])
         words: Words = _EMPTY
-        if kind == Kind.LOAD:
-            if crc(packet[:-1]) != int(packet[-1]) & 0xFFFF_FFFF:
-                raise Refusal(Fault.CRC_MISMATCH, crc(packet[:-1]))
-        elif kind == Kind.COMMIT:
+        if kind == Kind.COMMIT:
             self._commit(int(payload[0]) & 0xFFFF, int(payload[1]))
         elif kind == Kind.READ:
             words = self._memory.read(field, address, count)
