@@ -16,6 +16,12 @@ proc hls_flags {hls build} {
   return "-std=c++14 -I$build -I$hls"
 }
 
+# The tool's default resets control registers only: a unit's state would be right after a download, and keep its values
+# over a reset in mid-line. Big memories opt out by a RESET pragma; what they hold never matters.
+proc reset_hls_state {} {
+  config_rtl -reset state
+}
+
 proc keep_hls_reports {project folder} {
   set found [glob -nocomplain [file join $project hls syn report *csynth.xml] [file join $project hls syn report *.rpt]]
   if {![llength $found]} {

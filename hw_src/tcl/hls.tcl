@@ -25,6 +25,7 @@ add_files [file join $hls top.cpp] -cflags [hls_flags $hls $build]
 set_part $part
 create_clock -period $period_ns -name default
 config_compile -name_max_length 96
+reset_hls_state
 csynth_design
 keep_hls_reports zeile_hls [file join $build hls]
 if {$step eq "export"} {

@@ -35,6 +35,7 @@ if {$unit eq "core"} {
 }
 set_part $part
 create_clock -period $period_ns -name default
+reset_hls_state
 if {$unit eq "core"} {
   csim_design -argv [file join $build vectors.txt]
 }

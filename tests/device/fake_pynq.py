@@ -45,7 +45,7 @@ class Core:
         steps = classes = 0
         payload: Words = np.zeros(0, np.uint64)
         if kind == Kind.INFER:
-            scores = Reference(self.network).run(self._line(body, count))
+            scores = Reference(self.network).run(self._line(body[:-1], count))
             steps, classes = scores.shape
             rows = np.zeros((steps, -(-classes // 8) * 8), np.int8)
             rows[:, :classes] = scores

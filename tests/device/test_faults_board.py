@@ -142,6 +142,22 @@ def test_a_corrupt_line_fails_its_checksum(make: Make, network: Network) -> None
     assert np.array_equal(link.scores(line), Reference(network).run(line))
 
 
+def test_a_line_damaged_on_its_way_in_is_refused_or_read_right(make: Make, network: Network) -> None:
+    """Wherever the bit is: only in the upper half of the checksum's word does it mean nothing."""
+    link = make()
+    link.load(network)
+    line = random_line(np.random.default_rng(1), network, 3)
+    expected, refused = Reference(network).run(line), 0
+    for _ in range(40):
+        link.board.faults.add(Fault("damaged"))
+        try:
+            assert np.array_equal(link.scores(line), expected)
+        except PacketError:
+            refused += 1
+    assert refused > 20
+    assert np.array_equal(link.scores(line), expected)
+
+
 def test_a_clock_that_is_too_high_can_be_read_back(make: Make) -> None:
     make(Fault("clock_high"))
     assert Clocks.fclk0_mhz == pytest.approx(1499.985 / 5, abs=1e-3)  # asked for / 6

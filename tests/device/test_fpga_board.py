@@ -125,7 +125,7 @@ def test_faults_that_stay_are_typed_errors(
 
 
 @pytest.mark.parametrize(
-    "kind", ["stall", "lost", "missing_tlast", "overrun", "slave_error", "decode_error", "corrupt"]
+    "kind", ["stall", "lost", "missing_tlast", "overrun", "slave_error", "decode_error", "damaged", "corrupt"]
 )
 def test_one_fault_costs_a_retry_and_no_answer(tiny: Setup, board: Callable[..., Board], kind: str) -> None:
     made = board()

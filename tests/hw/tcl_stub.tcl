@@ -3,7 +3,7 @@
 #
 #     tclsh tests/hw/tcl_stub.tcl SCRIPT TOOL RECORD [TIMING]
 #
-#   SCRIPT   hw_src/tcl/hls.tcl, unit.tcl or vivado.tcl; its environment is set by the caller
+#   SCRIPT   hw_src/tcl/hls.tcl, unit.tcl, rtl.tcl or vivado.tcl; its environment is set by the caller
 #   TOOL     vitis-run (has open_component), vitis_hls (has open_project) or vivado
 #   RECORD   file to which each call is appended: its words, joined by tabs
 #   TIMING   file with the timing summary that the routed design shall have
@@ -22,6 +22,7 @@ set ::cells [dict create]
 set ::hls_commands {
   set_top {} set_part {} create_clock {-period 1 -name 1} csim_design {-argv 1} csynth_design {}
   add_files {-tb 0 -cflags 1} cosim_design {-rtl 1 -argv 1} config_compile {-name_max_length 1}
+  config_rtl {-reset 1}
   config_export {-format 1 -rtl 1 -vendor 1 -library 1 -ipname 1 -version 1 -display_name 1 -description 1}
   export_design {-format 1 -rtl 1}
 }
@@ -39,7 +40,13 @@ set ::vivado_commands {
   report_utilization {-file 1 -hierarchical 0 -hierarchical_depth 1} report_clock_utilization {-file 1}
   report_power {-file 1} report_drc {-file 1} report_methodology {-file 1}
   report_timing_summary {-delay_type 1 -report_unconstrained 0 -max_paths 1 -return_string 0}
+  ipx::package_project {-root_dir 1 -vendor 1 -library 1 -taxonomy 1 -import_files 0 -set_current 1}
+  ipx::current_core {} ipx::get_bus_interfaces {-of_objects 1} ipx::associate_bus_interfaces {-busif 1 -clock 1}
+  ipx::create_xgui_files {} ipx::update_checksums {} ipx::check_integrity {} ipx::save_core {}
 }
+# Commands with a namespace, and what they do.
+namespace eval ipx {}
+namespace eval do_ipx {}
 set ::pins {
   zynq_ultra_ps_e {M_AXI_HPM0_FPD S_AXI_HP0_FPD maxihpm0_fpd_aclk saxihp0_fpd_aclk pl_clk0 pl_resetn0 pl_ps_irq0}
   axi_dma {S_AXI_LITE M_AXI_MM2S M_AXI_S2MM M_AXIS_MM2S S_AXIS_S2MM s_axi_lite_aclk m_axi_mm2s_aclk m_axi_s2mm_aclk
@@ -113,8 +120,9 @@ proc do_open_project {options arguments} {
   set ::project [lindex $arguments 0]
 }
 proc do_add_files {options arguments} {
-  foreach path $arguments {
+  foreach path [expr {[dict exists $options -norecurse] ? [lindex $arguments 0] : $arguments}] {
     need_file $path
+    lappend ::sources $path
   }
 }
 proc do_csynth_design {options arguments} {
@@ -123,6 +131,33 @@ proc do_csynth_design {options arguments} {
 }
 proc do_export_design {options arguments} {
   leave_file [file join $::project hls impl ip component.xml] "<component/>"
+}
+# The packager finds a stream by the attributes of the top's ports.
+proc do_ipx::package_project {options arguments} {
+  set ::ip [dict get $options -root_dir]
+  set ::top_text ""
+  foreach path $::sources {
+    if {[file rootname [file tail $path]] eq [dict get $::properties sources_1 top]} {
+      set in [open $path]
+      set ::top_text [read $in]
+      close $in
+    }
+  }
+}
+proc do_ipx::current_core {options arguments} {
+  return core
+}
+proc do_ipx::get_bus_interfaces {options arguments} {
+  set name [lindex $arguments 0]
+  return [expr {[string match "*interface:axis:1.0 $name TDATA*" $::top_text] ? $name : ""}]
+}
+proc do_ipx::associate_bus_interfaces {options arguments} {
+  if {![regexp "\\m[dict get $options -clock]\\M" $::top_text]} {
+    fail 5 "there is no port [dict get $options -clock]"
+  }
+}
+proc do_ipx::save_core {options arguments} {
+  leave_file [file join $::ip component.xml] "<component/>"
 }
 proc do_get_board_parts {options arguments} {
   return [expr {[lindex $arguments 0] eq "*:zcu104:*" ? "xilinx.com:zcu104:part0:1.1" : ""}]

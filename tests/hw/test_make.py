@@ -88,7 +88,26 @@ def test_without_vivado_a_sentence_says_what_to_install(tools: Path, tmp_path: P
 def test_another_kernel_is_refused(tools: Path) -> None:
     done = make("ip", "KERNEL=vhdl", tools=tools)
     assert done.returncode == 2
-    assert "the only kernel so far is hls" in done.stderr
+    assert "there are hls" in done.stderr
+    assert "and rtl" in done.stderr
+
+
+@needs_tclsh
+def test_the_systemverilog_kernel_needs_vivado_alone(tools: Path, tmp_path: Path) -> None:
+    pytest.importorskip("zeile.hw.rtl")
+    done = make("ip", "DESIGN=tiny", "KERNEL=rtl", f"BUILD={tmp_path / 'none'}", tools=tools)
+    assert (done.returncode, "vivado is not on the PATH" in done.stderr) == (2, True)
+    add_tool(tools, "vivado", "$8")
+    add_files(tools, "tiny")
+    places = (f"BUILD={tmp_path / 'build'}", f"OVERLAYS={tmp_path / 'overlays'}")
+    done = make("pack", "DESIGN=tiny", "KERNEL=rtl", *places, tools=tools)
+    assert done.returncode == 0, done.stderr
+    overlay = load_overlay(tmp_path / "overlays" / "tiny")
+    assert overlay.built is not None
+    assert overlay.built["tools"] == {"vivado": "2024.1"}
+    assert overlay.built["hls"] is None
+    again = make("bit", "DESIGN=tiny", "KERNEL=rtl", *places, tools=tools)
+    assert "tcl/rtl.tcl" not in again.stdout
 
 
 @needs_tclsh

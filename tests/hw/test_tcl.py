@@ -94,6 +94,8 @@ def test_synthesis_names_part_clock_top_and_files(name: str, tool: str, tmp_path
     vlnv = ":".join(options[f"-{key}"] for key in ("vendor", "library", "ipname", "version"))
     assert vlnv == hwh.CORE_VLNV
     assert names.index("csynth_design") < names.index("config_export") < names.index("export_design")
+    assert calls_of(calls, "config_rtl") == [["-reset", "state"]]  # else a unit keeps its state over a reset
+    assert names.index("config_rtl") < names.index("csynth_design")
     assert (build / "ip" / "component.xml").exists()
     assert (build / "hls" / "zeile_core_csynth.xml").exists()
 
@@ -112,6 +114,7 @@ def test_a_unit_is_synthesised_alone(tool: str, tmp_path: Path) -> None:
     done, calls = dry_run("unit.tcl", tool, prepared(tmp_path, "tiny")[1], HW_UNIT="conv0")
     assert done.returncode == 0, done.stderr
     assert calls_of(calls, "set_top") == [["conv0_unit"]]
+    assert calls_of(calls, "config_rtl") == [["-reset", "state"]]
     assert calls_of(calls, "cosim_design") == []
 
 
@@ -124,6 +127,50 @@ def test_the_core_is_simulated_synthesised_and_compared(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     order = [call[0] for call in calls if call[0].endswith("_design")]
     assert order == ["csim_design", "csynth_design", "cosim_design"]
+
+
+@needs_tclsh
+def test_the_systemverilog_core_is_packaged_as_the_same_ip(tmp_path: Path) -> None:
+    design, build = prepared(tmp_path, "tiny")
+    (build / "core.sv").write_text('`include "zeile.svh"\nmodule zeile_rtl;\nendmodule\n', "utf-8")
+    done, calls = dry_run("rtl.tcl", "vivado", build)
+    assert done.returncode == 0, done.stderr
+    (project,) = calls_of(calls, "create_project")
+    assert project[-2:] == ["-part", design.part]
+    joined, wrapper = calls_of(calls, "add_files")[0][1].split()
+    assert Path(wrapper) == HW_SRC / "rtl" / "zeile_ip.v"
+    text = Path(joined).read_text("utf-8")
+    assert text.startswith("`define ZEILE_DSP48E2\n")  # explicit DSP slices, in every module
+    assert "`include" not in text
+    for source in (HW_SRC / "rtl").glob("*.sv"):
+        assert f"module {source.stem}" in text
+    assert text.rindex("module zeile_rtl") > max(text.find(f"module {s.stem}") for s in (HW_SRC / "rtl").glob("*.sv"))
+    assert ["top", "zeile_ip", "sources_1"] in calls_of(calls, "set_property")
+    (package,) = calls_of(calls, "ipx::package_project")
+    options = dict(zip(package[:6:2], package[1:6:2], strict=True))
+    facts_of = {call[0]: call[1] for call in calls_of(calls, "set_property") if call[-1] == "core"}
+    vlnv = ":".join([options["-vendor"], options["-library"], facts_of["name"], facts_of["version"]])
+    assert vlnv == hwh.CORE_VLNV
+    streams = [call[1] for call in calls_of(calls, "ipx::associate_bus_interfaces")]
+    assert streams == [hwh.STREAM_IN, hwh.STREAM_OUT]
+    names = [call[0] for call in calls]
+    assert names.index("ipx::check_integrity") < names.index("ipx::save_core")
+    assert (build / "ip" / "component.xml").exists()
+
+
+@needs_tclsh
+def test_without_a_generated_core_nothing_is_packaged(tmp_path: Path) -> None:
+    done, calls = dry_run("rtl.tcl", "vivado", prepared(tmp_path, "tiny")[1])
+    assert done.returncode == 1
+    assert "run make config first" in done.stderr
+    assert calls == []
+
+
+def test_the_packaged_top_has_the_ports_of_the_block_design() -> None:
+    text = (HW_SRC / "rtl" / "zeile_ip.v").read_text("utf-8")
+    for port in ("ap_clk", "ap_rst_n", f"{hwh.STREAM_IN}_TDATA", f"{hwh.STREAM_OUT}_TREADY"):
+        assert f" {port}" in text
+    assert "`default_nettype none" in text
 
 
 @needs_tclsh

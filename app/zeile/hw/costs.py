@@ -8,7 +8,7 @@ synthesis of the units calibrates them here, and nowhere else.
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -69,10 +69,16 @@ class Resources:
     uram: int = 0
 
     def __add__(self, other: Resources) -> Resources:
-        return Resources(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Resources(
+            self.lut + other.lut,
+            self.ff + other.ff,
+            self.dsp + other.dsp,
+            self.bram36 + other.bram36,
+            self.uram + other.uram,
+        )
 
     def __mul__(self, times: int) -> Resources:
-        return Resources(*(a * times for a in astuple(self)))
+        return Resources(self.lut * times, self.ff * times, self.dsp * times, self.bram36 * times, self.uram * times)
 
     def shares(self, part: Resources) -> dict[str, float]:
         """Share of the part that is used, by resource."""

@@ -72,7 +72,7 @@ class Fault(IntEnum):
 SCORES, BEST = Emits.SCORES, Emits.BEST
 
 _SENTENCES = {
-    Fault.BAD_MAGIC: f"it is no packet of ABI {ABI} (it began with 0x{{detail:08x}}); the overlay and this Zeile differ",
+    Fault.BAD_MAGIC: f"it is no packet of ABI {ABI} (it begins with 0x{{detail:08x}}): overlay and Zeile differ",
     Fault.UNKNOWN_KIND: "its kind {detail} is unknown, or what it is to emit",
     Fault.TOO_LONG: "it is too long, the overlay takes {detail} frames of a line, or words to echo",
     Fault.SHORT_PACKET: "it ended early",

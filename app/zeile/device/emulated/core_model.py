@@ -154,12 +154,17 @@ class RunningCore:
                     if not self._faults.strike("stall"):
                         packet, self._offered = self._offered, None
                         self.on_taken()
-                        return packet
+                        return self._damaged(packet) if self._faults.strike("damaged") else packet
                     self._stalled = True
                 if not idle and not self._stalled and len(self._answers) < ANSWERS_WAITING:
                     return np.zeros(0, np.uint64)
                 self._changed.wait()
             return None
+
+    def _damaged(self, packet: Words) -> Words:
+        packet, dice = packet.copy(), self._faults.random
+        packet[dice.randrange(len(packet))] ^= np.uint64(1 << dice.randrange(64))
+        return packet
 
     def _collect(self) -> bool:
         """Put a whole answer of the model on the output stream; whether the model said anything."""

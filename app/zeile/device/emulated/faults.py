@@ -4,6 +4,7 @@
 | kind | what happens | a chance is |
 |-|-|-|
 | stall | the core takes nothing more until the DMA is reset; what was being sent is lost | a packet to the core |
+| damaged | one bit of a packet to the core is wrong | a packet to the core |
 | lost | the core never answers a packet | an answer |
 | late | an answer is held back until the DMA is reset, and then comes before all others | an answer |
 | missing_tlast | the last word of an answer comes without TLAST | an answer |
@@ -29,6 +30,7 @@ from zeile.errors import BadSettings
 
 KINDS = (
     "stall",
+    "damaged",
     "lost",
     "late",
     "missing_tlast",

@@ -116,7 +116,7 @@ class ReferenceCore:
             words = self._memory.read(field, address, count)
         elif kind == Kind.ECHO:
             words = payload
-        else:
+        elif kind == Kind.STATUS:
             words = self._status()
         return Answer(Kind(kind), tag, field, len(words), 0, words, 0)
 
