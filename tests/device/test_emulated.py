@@ -139,8 +139,8 @@ def test_bad_lines_are_answered_with_an_error(make: Make) -> None:
     too_long = packets.infer(1, np.zeros((129, 8), np.uint8), 4)
     for words, fault, detail in (
         (too_long, packets.Fault.TOO_LONG, 128),
-        (longest[:-1], packets.Fault.SHORT_PACKET, 129),
-        (np.append(longest, np.uint64(0)), packets.Fault.LONG_PACKET, 130),
+        (longest[:-1], packets.Fault.SHORT_PACKET, 130),
+        (np.append(longest, np.uint64(0)), packets.Fault.LONG_PACKET, 131),
     ):
         answer = packets.parse(link.ask(words))
         assert (answer.error, answer.detail) == (fault, detail)

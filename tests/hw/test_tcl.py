@@ -132,7 +132,7 @@ def test_the_core_is_simulated_synthesised_and_compared(tmp_path: Path) -> None:
 @needs_tclsh
 def test_the_systemverilog_core_is_packaged_as_the_same_ip(tmp_path: Path) -> None:
     design, build = prepared(tmp_path, "tiny")
-    (build / "core.sv").write_text('`include "zeile.svh"\nmodule zeile_rtl;\nendmodule\n', "utf-8")
+    (build / "core.sv").write_text('module zeile_rtl;\n`include "zeile.svh"\nendmodule\n', "utf-8")
     done, calls = dry_run("rtl.tcl", "vivado", build)
     assert done.returncode == 0, done.stderr
     (project,) = calls_of(calls, "create_project")
