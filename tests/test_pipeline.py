@@ -12,11 +12,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.models import line_pixels, tiny_network, write_tiny_model
 
-from zeile.ctc import Span
+from zeile.ctc import Span, native
 from zeile.device import Device, open_device
 from zeile.errors import BadSettings, DeviceError, ImageTooLarge
 from zeile.manifest import Model, load_model
-from zeile.pipeline import BeamOptions, Line, Prepared, Recognizer, compose, prepare
+from zeile.pipeline import (
+    BeamOptions,
+    Character,
+    Line,
+    Prepared,
+    Recognizer,
+    characters_reference,
+    compose,
+    prepare,
+)
 
 Grey = npt.NDArray[np.uint8]
 
@@ -141,6 +150,21 @@ def test_compose_puts_steps_into_pixels(model: Model) -> None:
     assert [(c.left_px, c.right_px) for c in read.characters] == [(100, 120), (160, 190)]
     assert read.confidence == 6000
     assert read.text == "".join(model.alphabet.characters[1:3])
+
+
+SPAN = st.tuples(st.integers(0, 9), st.integers(0, 99), st.integers(1, 99), st.integers(0, 10_000))
+
+
+@pytest.mark.skipif(native is None, reason="the native module is not built")
+@given(st.lists(SPAN), st.integers(0, 999), st.integers(1, 999), st.integers(1, 200), st.integers(1, 4))
+def test_native_characters_are_those_of_the_reference(
+    spans: list[tuple[int, int, int, int]], left: int, width: int, columns: int, per_step: int
+) -> None:
+    given_spans = [Span(*span) for span in spans]
+    rest = (tuple("abcdefghiß"), left, width, columns, per_step, Character)
+    made = native.characters(given_spans, *rest)
+    assert made == characters_reference(given_spans, *rest)
+    assert all(type(character) is Character for character in made)
 
 
 def test_unknown_engines_are_named(model: Model) -> None:

@@ -78,8 +78,7 @@ def best_path(scores: Scores, merged: Sequence[int], blank: int) -> list[Span]:
     check_scores(scores, len(table))
     if native is None:
         return best_path_reference(scores, table, blank)
-    spans = native.best_path(np.ascontiguousarray(scores), table, blank, exp_table())
-    return list(map(Span._make, spans))
+    return native.best_path(np.ascontiguousarray(scores), table, blank, exp_table(), Span)
 
 
 def best_path_reference(scores: Scores, table: Ints, blank: int) -> list[Span]:

@@ -148,7 +148,8 @@ def _grey(image: Image.Image) -> Grey:
         return _on_white(image.convert("RGBA"))
     if image.mode not in ("1", "L", "RGB"):  # P, CMYK, YCbCr, RGBX: by way of RGB, as a viewer shows them
         image = image.convert("RGB")
-    return np.array(image.convert("L"))
+    grey = image.convert("L")
+    return np.frombuffer(grey.tobytes(), np.uint8).reshape(grey.height, grey.width)
 
 
 def _on_white(image: Image.Image) -> Grey:

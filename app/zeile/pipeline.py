@@ -18,7 +18,7 @@ import numpy.typing as npt
 from zeile.alphabet import Alphabet
 from zeile.beam import BeamOptions, BeamSearch
 from zeile.columns import Frames, frames_of
-from zeile.ctc import Scores, Span, best_path, line_confidence
+from zeile.ctc import Scores, Span, best_path, line_confidence, native
 from zeile.device import Device
 from zeile.errors import ImageTooLarge
 from zeile.manifest import Model
@@ -131,16 +131,33 @@ def prepare(grey: Grey, network: Network) -> Prepared:
 
 def compose(spans: Sequence[Span], line: Prepared, columns_per_step: int, alphabet: Alphabet) -> Line:
     """Put the characters back into the image's pixels."""
-    width, columns, names = line.right - line.left, line.columns, alphabet.characters
-    characters = tuple(
-        Character(
+    place = characters_reference if native is None else native.characters
+    width = line.right - line.left
+    found = place(spans, alphabet.characters, line.left, width, line.columns, columns_per_step, Character)
+    text = "".join([character[0] for character in found])
+    return Line(text, line_confidence([character[3] for character in found]), found)
+
+
+def characters_reference(
+    spans: Sequence[Span],
+    names: Sequence[str],
+    left: int,
+    width: int,
+    columns: int,
+    per_step: int,
+    character: type[Character],
+) -> tuple[Character, ...]:
+    """Characters of a line of ``columns`` columns that shows ``width`` pixels of the image from ``left``.
+
+    A step's left edge is column min(step * per_step, columns). A character's left edge is rounded down to a pixel, its
+    right edge up.
+    """
+    return tuple(
+        character(
             names[label],
-            # A step's left edge is column min(step * columns_per_step, columns) of the line.
-            line.left + min(start * columns_per_step, columns) * width // columns,
-            line.left - -min(end * columns_per_step, columns) * width // columns,  # rounded up
+            left + min(start * per_step, columns) * width // columns,
+            left - -min(end * per_step, columns) * width // columns,
             confidence,
         )
         for label, start, end, confidence in spans
     )
-    text = "".join([character[0] for character in characters])
-    return Line(text, line_confidence([span[3] for span in spans]), characters)

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+_Span = TypeVar("_Span", bound=tuple[int, int, int, int])
+_Character = TypeVar("_Character", bound=tuple[str, int, int, int])
 
 class Engine:
     def __init__(self, model: bytes, path: str, threads: int) -> None: ...
@@ -44,8 +48,23 @@ class BeamSearch:
     def run(self, scores: npt.NDArray[np.int8], most: int, /) -> list[tuple[list[tuple[int, int, int, int]], int]]: ...
 
 def best_path(
-    scores: npt.NDArray[np.int8], merged: npt.NDArray[np.int64], blank: int, exp: npt.NDArray[np.int64], /
-) -> list[tuple[int, int, int, int]]: ...
+    scores: npt.NDArray[np.int8],
+    merged: npt.NDArray[np.int64],
+    blank: int,
+    exp: npt.NDArray[np.int64],
+    span: type[_Span],
+    /,
+) -> list[_Span]: ...
+def characters(
+    spans: Sequence[tuple[int, int, int, int]],
+    names: tuple[str, ...],
+    left: int,
+    width: int,
+    columns: int,
+    per_step: int,
+    character: type[_Character],
+    /,
+) -> tuple[_Character, ...]: ...
 def paths() -> list[str]: ...
 def peak_macs(path: str) -> float: ...
 def normalise(grey: npt.NDArray[np.uint8], height_px: int, /) -> tuple[npt.NDArray[np.uint8], int, int]: ...

@@ -232,7 +232,7 @@ class Search {
     std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
     ranked.resize(std::min(most, ranked.size()));
     std::vector<Reading> readings;
-    Confidence confidence(scores_, rules_.merged.data(), rules_.exp.data());
+    const Confidence confidence(scores_, rules_.merged.data(), rules_.exp.data());
     for (const auto& [score, prefix] : ranked) {
       Reading reading{{}, score};
       int place = prefix->node;
@@ -264,25 +264,30 @@ class Search {
 
 }  // namespace
 
-int Confidence::largest(int label, int start, int end) {
+int Confidence::largest(int label, int start, int end) const {
+  constexpr int kBlock = 16;  // classes that are passed over together where all of them weigh nothing, as most do
   int64_t best = 0;
   for (int t = start; t < end; ++t) {
     const int8_t* row = scores_.row(t);
-    Step& step = steps_[t];
-    if (step.sum == 0) {
-      step.top = largest_of(row, scores_.classes);
-      for (int k = 0; k < scores_.classes; ++k) step.sum += exp_[step.top - row[k]];
+    const int top = largest_of(row, scores_.classes), nothing = top - weightless_;
+    int64_t sum = 0, part = 0;
+    for (int first = 0; first < scores_.classes; first += kBlock) {
+      const int last = std::min(first + kBlock, scores_.classes);
+      if (last == first + kBlock && largest_of(row + first, kBlock) <= nothing) continue;
+      for (int k = first; k < last; ++k) {
+        const int64_t weight = exp_[top - row[k]];
+        sum += weight;
+        part += merged_[k] == label ? weight : 0;
+      }
     }
-    int64_t part = 0;
-    for (int k = 0; k < scores_.classes; ++k) part += merged_[k] == label ? exp_[step.top - row[k]] : 0;
-    best = std::max(best, part * kCertain / step.sum);
+    best = std::max(best, part * kCertain / sum);
   }
   return int(best);
 }
 
 std::vector<CharacterSpan> best_path(ScoreView scores, const int64_t* merged, int blank, const int64_t* exp) {
   std::vector<CharacterSpan> spans;
-  Confidence confidence(scores, merged, exp);
+  const Confidence confidence(scores, merged, exp);
   int before = blank;
   for (int t = 0; t < scores.steps; ++t) {
     const int8_t* row = scores.row(t);

@@ -4,6 +4,7 @@
 // of 2^-16 nat. The tables come from app/zeile/fixed_log.py, so there is one source of their values.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -27,21 +28,16 @@ class Confidence {
  public:
   // merged: (classes), exp: (256) round(2^16 exp(-d / 8)).
   Confidence(ScoreView scores, const int64_t* merged, const int64_t* exp)
-      : scores_(scores), merged_(merged), exp_(exp), steps_(scores.steps, Step{0, 0}) {}
+      : scores_(scores), merged_(merged), exp_(exp), weightless_(int(std::find(exp, exp + 256, 0) - exp)) {}
 
   // The largest probability of the label in the steps, in 1/10000, rounded down.
-  int largest(int label, int start, int end);
+  int largest(int label, int start, int end) const;
 
  private:
-  struct Step {
-    int64_t sum;  // 0 until asked for
-    int top;
-  };
-
   ScoreView scores_;
   const int64_t* merged_;
   const int64_t* exp_;
-  std::vector<Step> steps_;
+  int weightless_;  // from this distance on exp is 0
 };
 
 std::vector<CharacterSpan> best_path(ScoreView scores, const int64_t* merged, int blank, const int64_t* exp);

@@ -5,6 +5,8 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <array>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -96,13 +98,60 @@ class BeamSearch {
   Rules rules_;
 };
 
+// A NamedTuple of the given values, whose references it takes. Through its Python constructor it takes five times as
+// long, and a line has dozens.
+template <size_t N>
+nb::object named_tuple(const nb::type_object& type, const std::array<PyObject*, N>& values) {
+  PyTypeObject* const raw = reinterpret_cast<PyTypeObject*>(type.ptr());
+  PyObject* const made = raw->tp_alloc(raw, N);
+  if (!made) nb::raise_python_error();
+  for (size_t i = 0; i < N; ++i) PyTuple_SET_ITEM(made, i, values[i]);
+  return nb::steal(made);
+}
+
+void check_type(const nb::type_object& type) {
+  if (!PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(type.ptr()), &PyTuple_Type)) {
+    throw std::invalid_argument("the type of the results is no tuple");
+  }
+}
+
+PyObject* integer(int64_t value) { return PyLong_FromLongLong(value); }
+
+nb::list spans_of_best_path(const Scores& scores, const Longs& merged, int blank, const Longs& exp,
+                            const nb::type_object& span) {
+  check_labels(merged, blank, exp);
+  check_type(span);
+  nb::list result;
+  for (const CharacterSpan& s : best_path(view(scores, merged.size()), merged.data(), blank, exp.data())) {
+    const std::array<PyObject*, 4> values{integer(s.label), integer(s.start), integer(s.end), integer(s.confidence)};
+    result.append(named_tuple(span, values));
+  }
+  return result;
+}
+
+// zeile.pipeline.compose without its line: where the characters of a path stand in the image.
+nb::tuple characters(const std::vector<Character>& spans, const nb::tuple& names, int64_t left, int64_t width,
+                     int64_t columns, int64_t per_step, const nb::type_object& character) {
+  check_type(character);
+  nb::list result;
+  for (const auto& [label, start, end, confidence] : spans) {
+    if (label < 0 || size_t(label) >= names.size() || columns < 1) {
+      throw std::invalid_argument("a label is outside the alphabet, or the line has no columns");
+    }
+    const int64_t from = std::min(start * per_step, columns) * width / columns;
+    const int64_t to = (std::min(end * per_step, columns) * width + columns - 1) / columns;
+    PyObject* const name = names[label].ptr();
+    Py_INCREF(name);
+    result.append(named_tuple<4>(character, {name, integer(left + from), integer(left + to), integer(confidence)}));
+  }
+  return nb::tuple(result);
+}
+
 }  // namespace
 
 void BindCtc(nb::module_& m) {
-  m.def("best_path", [](const Scores& scores, const Longs& merged, int blank, const Longs& exp) {
-    check_labels(merged, blank, exp);
-    return tuples(best_path(view(scores, merged.size()), merged.data(), blank, exp.data()));
-  });
+  m.def("best_path", &spans_of_best_path);
+  m.def("characters", &characters);
   nb::class_<Language>(m, "Language").def(nb::init<Ints, Ints, Ints, Ints, Ints, Ints, int, int>());
   nb::class_<BeamSearch>(m, "BeamSearch")
       .def(nb::init<Longs, int, Longs, Longs, int, int64_t, const Language*, std::vector<std::vector<int32_t>>, int64_t,
