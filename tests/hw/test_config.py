@@ -90,12 +90,12 @@ def test_every_fifo_has_one_writer_and_one_reader(design: Design) -> None:
         assert streams.count(name) == 2, name
     assert set(streams) - set(built.fifos) == {"s_in", "m_out"}
     assert len({unit.name for unit in built.units}) == len(built.units)
-    assert {unit.kind for unit in built.units} == {name for name, _, _ in built.classes}
+    assert {unit.kind for unit in built.units} == {kind.name for kind in built.classes}
 
 
 def test_skip_connections_have_forks_and_deep_fifos() -> None:
     design = skipping()
-    fifos = {name: depth for name, (_, depth) in chain.build(design).fifos.items()}
+    fifos = {name: fifo.depth for name, fifo in chain.build(design).fifos.items()}
     rows = design.height_px
     assert fifos["pixels0_skip"] == 3 * rows  # past the one convolution that adds it
     assert fifos["map0_skip0"] == 4 * rows

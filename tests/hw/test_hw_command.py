@@ -74,7 +74,7 @@ def test_a_folding_is_written_and_can_be_used(tmp_path: Path, capsys: pytest.Cap
 def test_headers_and_facts_of_a_build_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, text, _ = zeile(capsys, "config", "tiny", "-o", str(tmp_path / "build"))
     assert code == 0
-    names = ["config.h", "chain.h", "design.tcl", "design.json"]
+    names = ["config.h", "chain.h", "core.sv", "design.tcl", "design.json"]
     assert text.split() == [str(tmp_path / "build" / name) for name in names]
     assert load_design(tmp_path / "build" / "design.json") == find_design("tiny", SOURCE)
     assert "xczu7ev-ffvc1156-2-e" in (tmp_path / "build" / "design.tcl").read_text("utf-8")

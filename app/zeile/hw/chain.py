@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""chain.h: the units of a design, and the FIFOs between them, as two lists of macros.
+"""The units of a design and the FIFOs between them; chain.h has them as two lists of macros.
 
-Synthesis, the lockstep simulation and the threaded one expand the same lists (hw_src/hls/README.md).
+Synthesis, the lockstep simulation and the threaded one expand the same lists (hw_src/hls/README.md), and the top of
+the SystemVerilog is made of the same chain (``zeile.hw.rtl``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from zeile.errors import BadManifest
 from zeile.hw.design import Design
@@ -41,6 +44,37 @@ namespace zeile {{
 """
 
 
+_CONFIG_BITS, _PACKET_BITS = 106, 177
+
+
+class Kind(NamedTuple):
+    """A class of units.
+
+    Attributes:
+        name: of the C++ class.
+        cpp: what it stands for.
+        comment: in chain.h.
+        module: the unit, as of ``<module>.h`` and ``zeile_<module>.sv``.
+        layer: whose constants are its parameters; None: it has ``parameters`` only, or those of the design.
+        parameters: further ones, by the name that SystemVerilog has for them.
+    """
+
+    name: str
+    cpp: str
+    comment: str
+    module: str
+    layer: int | None
+    parameters: Mapping[str, int]
+
+
+class Fifo(NamedTuple):
+    """What a FIFO carries: the C++ type, its bits, and how many of it."""
+
+    element: str
+    bits: int
+    depth: int
+
+
 @dataclass(frozen=True)
 class Unit:
     """An instance: its class, its name, and its streams in the order of ``step``."""
@@ -55,13 +89,13 @@ class Chain:
     """The units and FIFOs of a design, from the source to the sink.
 
     Attributes:
-        classes: name, C++ type and comment of each unit's class.
-        fifos: element type and depth, by name.
+        classes: of the units.
+        fifos: by name.
         units: instances.
     """
 
-    classes: list[tuple[str, str, str]] = field(default_factory=list)
-    fifos: dict[str, tuple[str, int]] = field(default_factory=dict)
+    classes: list[Kind] = field(default_factory=list)
+    fifos: dict[str, Fifo] = field(default_factory=dict)
     units: list[Unit] = field(default_factory=list)
 
 
@@ -72,10 +106,8 @@ def chain_header(design: Design) -> str:
         BadManifest: the design's ``fifo`` names none of its FIFOs.
     """
     chain = build(design)
-    classes = [
-        f"using {name} = {kind};" + (f"  // {comment}" if comment else "") for name, kind, comment in chain.classes
-    ]
-    fifos = [f"FIFO({kind}, {name}, {depth})" for name, (kind, depth) in chain.fifos.items()]
+    classes = [f"using {k.name} = {k.cpp};" + (f"  // {k.comment}" if k.comment else "") for k in chain.classes]
+    fifos = [f"FIFO({fifo.element}, {name}, {fifo.depth})" for name, fifo in chain.fifos.items()]
     units = []
     for unit in chain.units:
         parameters = ", ".join(f"STREAM({stream})" for stream in unit.streams)
@@ -90,31 +122,36 @@ def chain_header(design: Design) -> str:
 
 
 def build(design: Design) -> Chain:
-    """The chain of a design; see ``chain_header``."""
+    """The chain of a design.
+
+    Raises:
+        BadManifest: the design's ``fifo`` names none of its FIFOs.
+    """
     builder = _Builder(design)
     builder.build()
     chain = builder.chain
     if unknown := sorted(set(design.fifo) - set(chain.fifos)):
         raise BadManifest(f"design {design.name!r}: fifo names {unknown}; there are {', '.join(chain.fifos)}")
     for name, depth in design.fifo.items():
-        chain.fifos[name] = (chain.fifos[name][0], depth)
+        chain.fifos[name] = chain.fifos[name]._replace(depth=depth)
     return chain
 
 
 class _Builder:
-    """Follows the stream: ``stream`` is the FIFO that the next unit reads, ``element`` what it carries."""
+    """Follows the stream: ``stream`` is the FIFO that the next unit reads, ``element`` what it carries in ``bits``."""
 
     def __init__(self, design: Design) -> None:
         self.design, self.chain = design, Chain()
         self.config = 0  # FIFOs of the configuration chain so far, less one
         self.stream, self.element = "frames", "ReceiveUnit::Frames_t"
+        self.bits = _element_bits(design.beat_codes, design.pixel_bits)
         self.skips: dict[int, str] = {}  # consumer -> FIFO of its skip connection
 
     def build(self) -> None:
-        self._class("ReceiveUnit", "Receive<Design>")
-        self._fifo("Retired", "retired", _LONG)
-        self._fifo("Packet", "packets", _LONG)
-        self._fifo(self.element, self.stream, _LONG)
+        self._class("ReceiveUnit", "Receive<Design>", "receive")
+        self._fifo("Retired", "retired", 1, _LONG)
+        self._fifo("Packet", "packets", _PACKET_BITS, _LONG)
+        self._fifo(self.element, self.stream, self.bits, _LONG)
         self._unit("ReceiveUnit", "receive", "s_in", "retired", "packets", "frames", "config0")
         for index, layer in enumerate(self.design.layers):
             if index == 0:
@@ -125,10 +162,10 @@ class _Builder:
                 self._lstm(index, layer)
             else:
                 self._dense(index)
-        self._class("SendUnit", "Send<Design>")
+        self._class("SendUnit", "Send<Design>", "send")
         self._unit("SendUnit", "send", "packets", "scores", f"config{self.config}", "m_out", "retired")
         for number in range(self.config + 1):
-            self._fifo("Config", f"config{number}", _CONFIG)
+            self._fifo("Config", f"config{number}", _CONFIG_BITS, _CONFIG)
 
     def _enter(self, layer: Conv2d | MaxPool | Lstm | Dense) -> None:
         codes = self.design.codes[0]
@@ -141,12 +178,13 @@ class _Builder:
             self._skips_from(-1)
 
     def _map(self, index: int, layer: Conv2d | MaxPool) -> None:
-        kind = ("Conv" if isinstance(layer, Conv2d) else "Pool") + str(index)
-        self._class(kind, f"{kind.rstrip('0123456789')}<Layer{index}>")
+        unit = "Conv" if isinstance(layer, Conv2d) else "Pool"
+        kind, codes = f"{unit}{index}", self.design.codes[index + 1]
+        self._class(kind, f"{unit}<Layer{index}>", unit.lower(), index)
         streams = [self.stream]
         if index in self.skips:
             streams.append(self.skips[index])
-        self._next(f"{kind}::Out_t", f"map{index}", _SHORT)
+        self._next(f"{kind}::Out_t", f"map{index}", _element_bits(codes.channels, codes.bits))
         streams.append(self.stream)
         self._unit(kind, kind.lower(), *streams, *(self._configuration() if isinstance(layer, Conv2d) else ()))
         self._skips_from(index)
@@ -160,29 +198,29 @@ class _Builder:
         if layer.bidirectional:
             fork = f"Fork{index}"
             sources = [f"{source}_forward", f"{source}_backward"]
-            self._class(fork, f"Fork<Lstm<Layer{index}, 0>::In_t>")
+            self._class(fork, f"Fork<Lstm<Layer{index}, 0>::In_t>", "fork", WIDTH=self.bits)
             self._unit(fork, fork.lower(), source, *sources)
         names = ("Forward", "Backward")[: layer.directions]
         for direction, (name, stream) in enumerate(zip(names, sources, strict=True)):
-            self._class(name, f"Lstm<Layer{index}, {direction}>")
+            self._class(name, f"Lstm<Layer{index}, {direction}>", "lstm", index, DIRECTION=direction)
             self._unit(name, f"{name.lower()}_lstm", stream, name.lower(), *self._configuration())
             if layer.bidirectional:
-                self._fifo(f"{name}::In_t", stream, _SHORT)
+                self._fifo(f"{name}::In_t", stream, self.bits, _SHORT)
         for name in names:
-            self._fifo(f"{name}::Out_t", name.lower(), _LONG)
+            self._fifo(f"{name}::Out_t", name.lower(), self._block_bits(index), _LONG)
 
     def _dense(self, index: int) -> None:
         name = f"Dense{index}"
-        self._class(name, f"Dense<Layer{index}>")
-        self._fifo(f"{name}::Out_t", "scores", _LONG)
+        self._class(name, f"Dense<Layer{index}>", "dense", index)
+        self._fifo(f"{name}::Out_t", "scores", 8 * self.design.lanes(index) + 9 + 1 + 1, _LONG)
         sources = ("forward", "backward")[: self.design.lstm.directions]
         self._unit(name, name.lower(), *sources, "scores", *self._configuration())
 
     def _widen(self, index: int, codes: Codes, given: int, wanted: int, stream: str, title: str) -> None:
         name, source = f"Widen{index}", self.stream
         code = f"ap_int<{codes.bits}>" if codes.signed else f"ap_uint<{codes.bits}>"
-        self._class(name, f"Widen<{code}, {given}, {wanted}>", title)
-        self._next(f"{name}::Out_t", stream, _SHORT)
+        self._class(name, f"Widen<{code}, {given}, {wanted}>", "widen", None, title, BITS=codes.bits, N=given, M=wanted)
+        self._next(f"{name}::Out_t", stream, _element_bits(wanted, codes.bits))
         self._unit(name, name.lower(), source, stream)
 
     def _skips_from(self, source: int) -> None:
@@ -195,28 +233,47 @@ class _Builder:
             skip, entering = f"{origin}_skip{suffix}", self.stream
             between = sum(isinstance(each, Conv2d) for each in self.design.layers[source + 1 : reader + 1])
             depth = (between + 2) * self.design.codes[reader].rows
-            self._class(name, f"Fork<{self.element}>", f"for the skip into layer {reader}")
-            self._next(self.element, f"{origin}_main{suffix}", _SHORT)
-            self._fifo(self.element, skip, depth)
+            self._class(
+                name, f"Fork<{self.element}>", "fork", None, f"for the skip into layer {reader}", WIDTH=self.bits
+            )
+            self._next(self.element, f"{origin}_main{suffix}", self.bits)
+            self._fifo(self.element, skip, self.bits, depth)
             self._unit(name, name.lower(), entering, self.stream, skip)
             self.skips[reader] = skip
 
-    def _next(self, element: str, name: str, depth: int) -> None:
-        self.element, self.stream = element, name
-        self._fifo(element, name, depth)
+    def _next(self, element: str, name: str, bits: int) -> None:
+        self.element, self.stream, self.bits = element, name, bits
+        self._fifo(element, name, bits, _SHORT)
+
+    def _block_bits(self, index: int) -> int:
+        """Of a HiddenBlock: h of the units of PE rows, place in the ring, turn, block, last."""
+        fold, (blocks, _) = self.design.fold(index), self.design.tiles(index)
+        return fold.pe // 4 * self.design.lstm.out_bits + _bits(self.design.ring_steps) + 2 + _bits(blocks) + 1
 
     def _configuration(self) -> tuple[str, str]:
         self.config += 1
         return f"config{self.config - 1}", f"config{self.config}"
 
-    def _class(self, name: str, kind: str, comment: str = "") -> None:
-        self.chain.classes.append((name, kind, comment))
+    def _class(
+        self, name: str, cpp: str, module: str, layer: int | None = None, comment: str = "", **parameters: int
+    ) -> None:
+        self.chain.classes.append(Kind(name, cpp, comment, module, layer, parameters))
 
-    def _fifo(self, element: str, name: str, depth: int) -> None:
-        self.chain.fifos[name] = (element, depth)
+    def _fifo(self, element: str, name: str, bits: int, depth: int) -> None:
+        self.chain.fifos[name] = Fifo(element, bits, depth)
 
     def _unit(self, kind: str, name: str, *streams: str) -> None:
         self.chain.units.append(Unit(kind, name, streams))
+
+
+def _element_bits(codes: int, bits: int) -> int:
+    """Of an Element: the codes and ``last``."""
+    return codes * bits + 1
+
+
+def _bits(n: int) -> int:
+    """Bits that count 0 ... n - 1, at least 1."""
+    return max(1, (n - 1).bit_length())
 
 
 def _macro(head: str, entries: list[str]) -> str:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The two headers that make the HLS sources one design: config.h (numbers) and chain.h (units and FIFOs).
 
-Their contract is hw_src/hls/README.md; hw_src/hls/example holds those of the design ``tiny``.
+Their contract is hw_src/hls/README.md; hw_src/hls/example holds those of the design ``tiny``. The constants are also
+the parameters of the SystemVerilog units (``zeile.hw.rtl``).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from zeile.hw.chain import chain_header
 from zeile.hw.design import Design
 from zeile.hw.layout import sections
-from zeile.network import Codes, Conv2d, Dense, Layer, Lstm, MaxPool, layer_to_json
+from zeile.network import Codes, Conv2d, Dense, Lstm, MaxPool, layer_to_json
 
 Constant = tuple[str, object, str]
 """Name, value and comment of a constant."""
@@ -31,9 +32,9 @@ namespace zeile {{
 
 def config_header(design: Design) -> str:
     """The text of config.h."""
-    parts = [_struct("The design as a whole.", "Design", _scalars(design))]
-    for index, layer in enumerate(design.layers):
-        parts.append(_struct(_title(design, index), f"Layer{index}", _layer(design, index, layer)))
+    parts = [_struct("The design as a whole.", "Design", design_constants(design))]
+    for index in range(len(design.layers)):
+        parts.append(_struct(_title(design, index), f"Layer{index}", layer_constants(design, index)))
     return _HEAD.format(name=design.name) + "\n".join([*parts, _memories(design)]) + "\n}  // namespace zeile\n"
 
 
@@ -49,7 +50,17 @@ def write_headers(design: Design, folder: Path) -> list[Path]:
     return written
 
 
-def _scalars(design: Design) -> Iterable[Constant]:
+def memories(design: Design) -> list[tuple[int, int, int]]:
+    """Target, section and words of everything that LOAD and READ packets may address."""
+    return [
+        (index, address >> 24, words)
+        for index in range(len(design.layers))
+        for address, words in sections(design, index).items()
+    ]
+
+
+def design_constants(design: Design) -> Iterable[Constant]:
+    """The scalars of the whole."""
     network = design.network
     yield "Name", f'"{design.name}"', ""
     yield "Id", f"0x{design.design_id:016x}ULL", "the first 16 hex digits of the design's SHA-256"
@@ -71,8 +82,9 @@ def _scalars(design: Design) -> Iterable[Constant]:
     yield "DenseLayer", design.recurrent + 1, ""
 
 
-def _layer(design: Design, index: int, layer: Layer) -> Iterable[Constant]:
-    codes = design.codes[index]
+def layer_constants(design: Design, index: int) -> Iterable[Constant]:
+    """The numbers of a layer."""
+    layer, codes = design.layers[index], design.codes[index]
     if isinstance(layer, MaxPool):
         yield "Rows", codes.rows, "of the input"
         yield "Channels", codes.channels, ""
@@ -157,9 +169,8 @@ def _aligned(lines: list[tuple[str, str]]) -> Iterable[str]:
 def _memories(design: Design) -> str:
     entries = []
     for index in range(len(design.layers)):
-        found = [(a >> 24, words) for a, words in sections(design, index).items()]
         for direction in (0, 1):
-            row = [f"{{{index}, {section}, {words}}}," for section, words in found if section // 8 == direction]
+            row = [f"{{{t}, {s}, {n}}}," for t, s, n in memories(design) if (t, s // 8) == (index, direction)]
             entries += ["    " + " ".join(row)] * bool(row)
     return (
         "// Everything that LOAD and READ packets may address: words [0, words) of a section of a target.\n"
