@@ -86,6 +86,9 @@ echo "Installing Zeile and its test tools"
 install 'torch==2.13.0'
 install '.[service,train,bench,test]'
 
+"$python" -m pip install --quiet --disable-pip-version-check '.[rtl]' >/dev/null 2>&1 ||
+  echo "  the tools of the extra rtl could not be installed; their tests will be skipped"
+
 bin=$(cd "$(dirname "$python")" && pwd)
 export PATH=$bin:$PATH # the tests call zeile, ninja, tclint
 ZEILE_AP_TYPES=$(realpath -m "${ZEILE_AP_TYPES:-$bin/../ap_types}")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -80,39 +80,48 @@ def frames(design: Design, rng: np.random.Generator, count: int) -> Words:
     return packets.infer(int(rng.integers(1 << 16)), codes, design.pixel_bits, packets.Emits(int(rng.integers(2))))
 
 
+def right(design: Design, rng: np.random.Generator, dice: random.Random) -> Words:
+    """A packet of any kind."""
+    target = dice.choice([i for i in range(len(design.layers)) if sections(design, i)])
+    address, words = dice.choice([*sections(design, target).items()])
+    part = dice.randrange(min(words, 12) + 1)
+    address += dice.choice([0, words - part])
+    payload = np.array([dice.getrandbits(64) for _ in range(part)], np.uint64)
+    make: list[Callable[[], Words]] = [
+        lambda: frames(design, rng, dice.choice([0, 1, 2, 7])),
+        lambda: frames(design, rng, dice.choice([1, 3])),
+        lambda: packets.load(2, target, address, payload),
+        lambda: packets.read(3, target, address, part),
+        lambda: packets.echo(4, payload),
+        lambda: packets.status(5),
+        lambda: packets.commit(6, dice.randrange(2, design.classes + 1), dice.getrandbits(64)),
+        lambda: packets.commit(7, design.classes, 1),
+    ]
+    return dice.choice(make)()
+
+
+def damaged(packet: Words, dice: random.Random) -> Words:
+    """The same packet cut off, longer, or with another word or bit."""
+    place, noise = dice.randrange(len(packet)), np.uint64(dice.getrandbits(64))
+    change = dice.randrange(5)
+    if change == 0:
+        return packet[: max(place, 1)]
+    if change == 1:
+        return np.append(packet, noise)
+    if change == 2:
+        return np.insert(packet, place, noise)
+    packet = packet.copy()
+    packet[place] ^= noise if change == 3 else np.uint64(1 << dice.randrange(64))
+    return packet
+
+
 def some(design: Design, seed: int, count: int, damage: float) -> list[Words]:
-    """Packets of every kind, some of them damaged: words changed, cut off, put in."""
+    """Packets of every kind, some of them damaged, behind one that makes a model valid."""
     rng, dice = np.random.default_rng(seed), random.Random(seed)
     asked = [packets.commit(1, design.classes, seed)]
     for _ in range(count):
-        target = dice.choice([i for i in range(len(design.layers)) if sections(design, i)])
-        address, words = dice.choice([*sections(design, target).items()])
-        part = dice.randrange(min(words, 12) + 1)
-        start = dice.choice([0, words - part])
-        word = [dice.getrandbits(64) for _ in range(part)]
-        packet = dice.choice(
-            [
-                lambda: frames(design, rng, dice.choice([0, 1, 2, 7])),
-                lambda: frames(design, rng, dice.choice([1, 3])),
-                lambda: packets.load(2, target, address + start, np.array(word, np.uint64)),  # noqa: B023
-                lambda: packets.read(3, target, address + start, part),  # noqa: B023
-                lambda: packets.echo(4, np.array(word, np.uint64)),  # noqa: B023
-                lambda: packets.status(5),
-                lambda: packets.commit(6, dice.randrange(2, design.classes + 1), dice.getrandbits(64)),
-                lambda: packets.commit(7, design.classes, 1),
-            ]
-        )()
-        if dice.random() < damage:
-            place = dice.randrange(len(packet))
-            noise = np.uint64(dice.getrandbits(64))
-            packet = [
-                packet[: max(place, 1)],
-                np.append(packet, noise),
-                np.insert(packet, place, noise),
-                np.concatenate([packet[:place], packet[place : place + 1] ^ (np.uint64(1) << noise % np.uint64(64))]),
-                packet ^ (noise * (np.arange(len(packet)) == place).astype(np.uint64)),
-            ][dice.randrange(5)]
-        asked.append(packet)
+        packet = right(design, rng, dice)
+        asked.append(damaged(packet, dice) if dice.random() < damage else packet)
         if int(packet[0]) >> 16 & 0xFF == packets.Kind.LOAD and dice.random() < 0.8:  # else few lines have a model
             asked.append(packets.commit(8, design.classes, seed))
     return asked
@@ -121,8 +130,8 @@ def some(design: Design, seed: int, count: int, damage: float) -> list[Words]:
 @pytest.mark.parametrize("name", DESIGNS)
 def test_packets_of_every_kind_right_and_broken(name: str, tmp_path: Path) -> None:
     design = cores.design(name)
-    right = check(design, some(design, 1, 60, 0), tmp_path)
-    assert {packet.verdict[0] for packet in right} - {0xFF} == {1, 2, 3, 4, 5, 6}
+    whole = check(design, some(design, 1, 60, 0), tmp_path)
+    assert {packet.verdict[0] for packet in whole} - {0xFF} == {1, 2, 3, 4, 5, 6}
     refused = [packet for packet in check(design, some(design, 2, 300, 0.4), tmp_path) if packet.verdict[0] == 0xFF]
     assert len({packet.verdict[3] for packet in refused}) >= 6
     assert any(packet.verdict[3] == Fault.SHORT_PACKET and packet.beats for packet in refused)  # filled with paper
