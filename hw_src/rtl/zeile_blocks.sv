@@ -62,7 +62,7 @@ module zeile_blocks #(
   logic [DELAY-1:0] drained;
   logic gates_first, h_valid, h_last, block_valid;
   logic [GROUP_BITS-1:0] gates_group;
-  logic [GATE_BITS-1:0] gates_place;
+  logic [GATE_BITS-1:0] drain_gates, gates_place;  // block * GROUPS + group
   logic [SLOT_BITS-1:0] gates_slot;
   logic [TAG_BITS-1:0] gates_tag;
   logic [LANES*A-1:0] h;
@@ -72,12 +72,13 @@ module zeile_blocks #(
   logic [UNITS*A-1:0] block;
   logic [FREE_BITS-1:0] places;  // free in the FIFO and not promised
 
+  assign drain_gates = GATE_BITS'(32'(drain_block) * GROUPS + 32'(drain_group));
+
   always_ff @(posedge clk) drained <= rst ? '0 : {drained[DELAY-2:0], drain};
   zeile_delay #(GROUP_BITS + GATE_BITS + SLOT_BITS + 1 + TAG_BITS, DELAY) drain_delay (
       .clk,
       .in({
-        drain_group, GATE_BITS'(32'(drain_block) * GROUPS + 32'(drain_group)), drain_slot, drain_first,
-        drain_half, drain_slot, drain_last, drain_turn, drain_place
+        drain_group, drain_gates, drain_slot, drain_first, drain_half, drain_slot, drain_last, drain_turn, drain_place
       }),
       .out({gates_group, gates_place, gates_slot, gates_first, gates_tag})
   );

@@ -16,7 +16,8 @@ module zeile_cell #(
 );
   localparam logic signed [C-1:0] TOP = {1'b0, {C - 1{1'b1}}}, BOTTOM = {1'b1, {C - 1{1'b0}}};
 
-  logic signed [A+C-1:0] kept, added;
+  logic signed [A+C-1:0] kept;
+  logic signed [2*A-1:0] added;
   logic signed [A+C:0] n, quotient;
 
   zeile_divide #(
@@ -29,8 +30,8 @@ module zeile_cell #(
 
   always_ff @(posedge clk) begin
     kept <= $signed({1'b0, f}) * cell_now;
-    added <= ($signed({1'b0, i}) * g) <<< (C - A - 2);
-    n <= kept + added;
+    added <= $signed({1'b0, i}) * g;
+    n <= (A + C + 1)'(kept) + ((A + C + 1)'(added) <<< (C - A - 2));
     if (quotient > (A + C + 1)'(TOP)) cell_next <= TOP;
     else if (quotient < (A + C + 1)'(BOTTOM)) cell_next <= BOTTOM;
     else cell_next <= C'(quotient);

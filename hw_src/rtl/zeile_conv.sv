@@ -22,13 +22,13 @@ module zeile_conv #(
     input  wire                             rst,
     input  wire                             in_valid,
     output wire                             in_ready,
-    input  wire [IN_CHANNELS*IN_BITS    :0] in_data,           // {last, codes}
+    input  wire [  IN_CHANNELS*IN_BITS : 0] in_data,           // {last, codes}
     input  wire                             skip_valid,
     output wire                             skip_ready,
-    input  wire [                     SKIP : 0] skip_data,
+    input  wire [                 SKIP : 0] skip_data,
     output wire                             out_valid,
     input  wire                             out_ready,
-    output wire [OUT_CHANNELS*OUT_BITS  :0] out_data,
+    output wire [OUT_CHANNELS*OUT_BITS : 0] out_data,
     input  wire                             config_in_valid,
     output wire                             config_in_ready,
     input  wire [                    105:0] config_in_data,

@@ -21,7 +21,7 @@ module zeile_conv_drain #(
     input  wire  [ CHANNELS*SKIP-1:0] skip,
     output logic                      skip_used,  // with the last sums of a pixel
     output logic                      valid,
-    output logic [CHANNELS*OUT_BITS:0] pixel,      // {last, codes}
+    output logic [CHANNELS*OUT_BITS:0] pixel,     // {last, codes}
     input  wire                       we,
     input  wire                       re,
     input  wire  [              23:0] index,

@@ -121,7 +121,7 @@ module zeile_conv_window #(
     bank_1 <= bank;
     shift_1 <= shift;
     clear_1 <= preload;
-    paper_1 <= {last_column || below, below, first_column || below};
+    paper_1 <= shift ? {last_column || below, below, first_column || below} : '0;
     {sf_2, sf_1} <= {sf_1, sf_0};
     {first_2, first_1} <= {first_1, sf_0 == '0};
     {last_2, last_1} <= {last_1, fold_end};
@@ -144,11 +144,13 @@ module zeile_conv_window #(
         .value(entering)
     );
     always_ff @(posedge clk) begin
-      if (shift_1) begin
-        window[(3*i+0)*PIXEL+:PIXEL] <= clear_1 ? '0 : window[(3*i+1)*PIXEL+:PIXEL];
-        window[(3*i+1)*PIXEL+:PIXEL] <= clear_1 ? '0 : window[(3*i+2)*PIXEL+:PIXEL];
-        window[(3*i+2)*PIXEL+:PIXEL] <= paper_1[i] ? '0 : entering;
+      if (clear_1) begin
+        window[3*i*PIXEL+:2*PIXEL] <= '0;
+      end else if (shift_1) begin
+        window[3*i*PIXEL+:2*PIXEL] <= window[(3*i+1)*PIXEL+:2*PIXEL];
       end
+      if (paper_1[i]) window[(3*i+2)*PIXEL+:PIXEL] <= '0;
+      else if (shift_1) window[(3*i+2)*PIXEL+:PIXEL] <= entering;
     end
   end
 

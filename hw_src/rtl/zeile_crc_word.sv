@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // CRC-32 (zlib's, polynomial 0xEDB88320 reflected) of one more 64-bit word, low byte first; hls/crc.h in RTL.
-// Combinational. `remainder` starts as all ones; what stands in a packet is the inverted remainder behind its last word.
+// Combinational. `remainder` starts as all ones; a packet carries the inverted remainder behind its last word.
 // The CRC is linear: each bit of `next` is the parity of some bits of word ^ remainder, about 32: three levels of LUTs.
 `default_nettype none
 

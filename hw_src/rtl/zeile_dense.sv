@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scores of all classes (hls/dense.h). Blocks of h come step by step, the steps in any order; scores leave in frame
-// order. NF * SF cycles a step, at least 5; NF = ceil(K / PE) of the loaded model's K.
+// order. NF * SF cycles a step, at least 5; NF = ceil(K / PE) of the loaded model's K. A step's first scores leave
+// 15 + SF + RING + zeile_mac_latency(SIMD) cycles behind the taking of its last block.
 //
 //   rings of h, one a direction > MAC array > drain > FIFO of scores
 //        ^--- steps: which one is complete, which tile is computed

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sums of row blocks to scores, LANES a cycle, in class order; rows beyond K are skipped. `sums` hold for GROUPS cycles
 // from `done` on and more. A row block is begun (`promise`) only while its scores have a place in the FIFO behind all
-// this (`room`). The first score leaves 10 cycles behind `done`.
+// this (`room`). The first score leaves 9 cycles behind `done`.
 `default_nettype none
 
 module zeile_dense_drain #(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One direction's h of the last RING_STEPS steps, and which of them are complete. Blocks come step by step, the steps in
-// any order. A block enters if its step is one of the RING_STEPS from the head on, else it waits; a block a cycle.
+// One direction's h of RING_STEPS steps, and which of them are complete. Blocks come step by step, the steps in any
+// order. A block enters if its step is one of the RING_STEPS from the head on, else it waits; a block a cycle.
 // `codes` is there 1 + STAGES cycles after read_address, `look_*` 2 cycles after look_place. A step shows as complete a
 // cycle after its last block was written, so no reader overtakes the writing.
 `default_nettype none
@@ -65,7 +65,7 @@ module zeile_dense_ring #(
       .rdata(stored)
   );
 
-  logic [CODES-1:0] stages[0:STAGES-1];
+  (* shreg_extract = "no" *) logic [CODES-1:0] stages[0:STAGES-1];  // go into the memory's cascade
   always_ff @(posedge clk) begin
     stages[0] <= stored;
     for (int i = 1; i < STAGES; i++) stages[i] <= stages[i-1];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Division by 2^A - 1, half up, exact for all that occurs: D_A of DATAPATH.md, Divide() of arithmetic.h. Combinational.
+// The multiplier has few ones, two for 6 bits and more, four for 4: a few adders, where a `*` would take a DSP slice.
 `default_nettype none
 
 module zeile_divide #(
@@ -10,14 +11,16 @@ module zeile_divide #(
     output logic signed [N-1:0] quotient
 );
   localparam int SHIFT = A == 8 ? 16 : 15;
-  localparam int MULTIPLIER = A == 2 ? 10923 : A == 3 ? 4681 : A == 4 ? 2185 : A == 5 ? 1057 : A == 6 ? 520 :
-      A == 7 ? 258 : 257;
+  localparam logic [13:0] MULTIPLIER = A == 2 ? 14'd10923 : A == 3 ? 14'd4681 : A == 4 ? 14'd2185 : A == 5 ? 14'd1057 :
+      A == 6 ? 14'd520 : A == 7 ? 14'd258 : 14'd257;
 
-  logic signed [N+13:0] product;
   logic signed [N+14:0] rounded;
 
-  assign product  = value * $signed(15'(MULTIPLIER));
-  assign rounded  = (N + 15)'(product) + $signed((N + 15)'(1 << (SHIFT - 1)));
+  always_comb begin
+    rounded = (N + 15)'(1 << (SHIFT - 1));
+    for (int b = 0; b < 14; ++b) if (MULTIPLIER[b]) rounded = rounded + ((N + 15)'(value) <<< b);
+  end
+
   assign quotient = N'(rounded >>> SHIFT);
 endmodule
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes gather until they fill a word of 64 bits, or until they are to leave: a word is filled up with zeros then. Up to
-// eight bytes a cycle, latency 1; one cycle more where the last bytes fill one word and begin another.
+// Bytes gather until they fill a word of 64 bits, or until they are to leave, filled up with zeros. Up to eight bytes a
+// cycle, latency 1; one cycle more where the last bytes fill one word and begin another.
 `default_nettype none
 
 module zeile_send_gather #(

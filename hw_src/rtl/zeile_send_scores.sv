@@ -40,7 +40,7 @@ module zeile_send_scores #(
       .out_last(piece_last)
   );
 
-  logic best_ready, pair_valid, pair_last;
+  logic best_ready, gather_ready, pair_valid, pair_last;
   logic [7:0] label, score;
 
   zeile_send_best #(
@@ -61,12 +61,11 @@ module zeile_send_scores #(
       .out_last(pair_last)
   );
 
-  logic gather_ready;
   assign piece_ready = best ? best_ready : gather_ready;
 
   zeile_send_gather #(
       .BYTES(BYTES),
-      .ALIGN(N % 2 == 0 ? 2 : 1)
+      .ALIGN(LANES % 2 == 0 ? 2 : 1)  // also of the pieces of more than eight
   ) gather (
       .clk(clk),
       .rst(rst),

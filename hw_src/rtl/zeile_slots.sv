@@ -44,7 +44,7 @@ module zeile_slots #(
   logic [4:0] head_line, line;
 
   logic [SLOTS-1:0][STATE_BITS-1:0] states;  // {last, first, half, line, left, position}
-  logic [STATE_BITS-1:0] head, chosen, advanced;
+  logic [STATE_BITS-1:0] head, chosen, advanced, written;
   logic [SLOTS-1:0][4:0] waits;  // cycles until the next step may issue
   logic [COUNT_BITS-1:0] left;
   logic [SLOTS-1:0] busy, ready, here, ahead, free_now, free_then, start_now, start_then, pick, choice, due;
@@ -94,7 +94,7 @@ module zeile_slots #(
     free_then = ~busy | (running && step_last ? here : '0);
     free_now = ~busy | (finish && step_last ? here : '0);
     start_then = head_valid ? lowest(free_then) : '0;
-    start_now = head_valid ? lowest(free_now) : '0;
+    start_now = head_valid && !begun ? lowest(free_now) : '0;
     pick = ready | start_then;
     choice = (pick & ahead) != '0 ? lowest(pick & ahead) : lowest(pick);
     load = !running || finish;
@@ -107,6 +107,8 @@ module zeile_slots #(
   assign occupied = busy != '0;
   assign wraps = step_place == (DIRECTION == 0 ? PLACE_BITS'(STEPS - 1) : '0);
   assign next_last = left == COUNT_BITS'(2);
+
+  assign written = begun ? advanced : head;  // a line starts a cycle later: a step has two tiles at least
 
   always_comb begin
     advanced = '0;
@@ -129,8 +131,7 @@ module zeile_slots #(
       for (int i = 0; i < SLOTS; ++i) if (choice[i]) step_slot <= SLOT_BITS'(i);
     end
     for (int i = 0; i < SLOTS; ++i) begin
-      if (begun && here[i]) states[i] <= advanced;
-      if (start_now[i]) states[i] <= head;
+      if (start_now[i] || (begun && here[i])) states[i] <= written;
       if (gates_end && gates_slot == SLOT_BITS'(i)) waits[i] <= 5'(LATENCY);
       else if (waits[i] != '0) waits[i] <= waits[i] - 1'b1;
       if (rst) waits[i] <= '0;

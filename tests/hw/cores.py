@@ -15,8 +15,9 @@ import numpy.typing as npt
 import pytest
 from tests.device.networks import random_line, random_network
 from tests.hw.ap_types import fetch
+from tests.hw.rtl_unit import reason
 
-from zeile.hw import csim
+from zeile.hw import csim, rtlsim
 from zeile.hw.design import Design, find_design
 from zeile.network import Network
 
@@ -56,6 +57,13 @@ def library(name: str, compiler: str = "auto", headers: str = "fast", source: Pa
     if headers == "vendor":
         os.environ[csim.VENDOR_TYPES] = vendor_types()
     return csim.build(design(name), source, None, compiler, headers, **options)
+
+
+def twin(name: str, source: Path = SOURCE) -> Path:
+    """The Verilated twin of a design's core; skips the test where there is no Verilator."""
+    if why := reason():
+        pytest.skip(why)
+    return rtlsim.build(design(name), source)
 
 
 def network(name: str, seed: int, classes: int | None = None, extreme: bool = False, ties: bool = False) -> Network:

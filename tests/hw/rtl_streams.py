@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Elements of streams as the SystemVerilog units carry them: flat vectors, fields from bit 0 up."""
+"""Elements of streams as the SystemVerilog units carry them: flat vectors, fields from bit 0 up; units side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-
+from tests.hw.rtl_unit import RTL, RtlUnit
 from tests.hw.units import Ints, Writes
 
 CONFIG_BITS = 106
@@ -46,3 +48,40 @@ def written_and_read(writes: Writes, stranger: int = 250) -> tuple[list[int], li
     given = [passing, *(message(WRITE, *write) for write in writes)]
     given += [message(READ, target, address, 0) for target, address, _ in writes]
     return given, [passing, *(message(DATA, *write) for write in writes)]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A unit beside others: its module, parameters, and the bits of its streams."""
+
+    module: str
+    parameters: Mapping[str, int]
+    inputs: Mapping[str, int]
+    outputs: Mapping[str, int]
+
+
+def side_by_side(parts: Mapping[str, Part], folder: Path, sources: Path = RTL) -> RtlUnit:
+    """Small units in one simulation, so that they are compiled once; their streams are ``<part>_<stream>``."""
+    ports, bodies = ["input wire clk, rst"], []
+    inputs: dict[str, int] = {}
+    outputs: dict[str, int] = {}
+    for name, part in parts.items():
+        pins = [".clk(clk), .rst(rst)"]
+        for streams, way, back, found in (
+            (part.inputs, "input", "output", inputs),
+            (part.outputs, "output", "input", outputs),
+        ):
+            for stream, bits in streams.items():
+                wire = f"{name}_{stream}"
+                ports.append(
+                    f"{way} wire {wire}_valid, {back} wire {wire}_ready, {way} wire [{bits - 1}:0] {wire}_data"
+                )
+                pins += [f".{stream}_{each}({wire}_{each})" for each in ("valid", "ready", "data")]
+                found[wire] = bits
+        parameters = ", ".join(f".{key}({value})" for key, value in part.parameters.items())
+        bodies.append(f"{part.module} #({parameters}) {name} ({', '.join(pins)});")
+    text = "module side_by_side ({});\n{}\nendmodule\n".format(",\n".join(ports), "\n".join(bodies))
+    folder.mkdir(parents=True, exist_ok=True)
+    wrapper = folder / "side_by_side.sv"
+    wrapper.write_text(text, "utf-8")
+    return RtlUnit("side_by_side", {}, inputs, outputs, sources=sources, extra=[wrapper])

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Single SystemVerilog units for tests: Verilated with given parameters, between streams that wait at random.
 
-    unit = RtlUnit("zeile_fifo", {"WIDTH": 9, "DEPTH": 4}, {"in": 9}, {"out": 9})
-    got, report = unit.run({"in": [1, 2, 3]}, stalls=(300, 500), seed=7)
-    assert got["out"] == [1, 2, 3]
+unit = RtlUnit("zeile_fifo", {"WIDTH": 9, "DEPTH": 4}, {"in": 9}, {"out": 9})
+got, report = unit.run({"in": [1, 2, 3]}, stalls=(300, 500), seed=7)
+assert got["out"] == [1, 2, 3]
 """
 
 from __future__ import annotations
@@ -153,7 +153,15 @@ class RtlUnit:
         files = verilate.sources_of(module, [sources], extra)
         ports = self._ports()
         key = verilate.fingerprint(
-            [tool.version, verilate.find_compiler(), module, repr(sorted(parameters.items())), ports, *_VERILATE, *_COMPILE],
+            [
+                tool.version,
+                verilate.find_compiler(),
+                module,
+                repr(sorted(parameters.items())),
+                ports,
+                *_VERILATE,
+                *_COMPILE,
+            ],
             [*files, *sources.glob("*.svh"), DRIVER],
         )
         cache.mkdir(parents=True, exist_ok=True)
@@ -185,7 +193,11 @@ class RtlUnit:
                 wanted |= {f"{name}_valid": (way, 1), f"{name}_ready": (back, 1), f"{name}_data": (way, bits)}
         wanted |= {name: ("in", bits) for name, bits in self.drive.items()}
         wanted |= {name: ("out", bits) for name, bits in self.watch.items()}
-        wrong = {name: (wanted.get(name), found.get(name)) for name in wanted | found if wanted.get(name) != found.get(name)}
+        wrong = {
+            name: (wanted.get(name), found.get(name))
+            for name in {**wanted, **found}
+            if wanted.get(name) != found.get(name)
+        }
         assert not wrong, f"ports of {module}, (the test's, the module's): {wrong}"
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,8 @@ import pytest
 from tests.device.networks import random_line, random_network
 
 from zeile.errors import BadManifest, BadSettings, DeviceError
-from zeile.hw import packets
-from zeile.hw.costs import CONSTANTS, Resources, fifo, mac_array, memory
-from zeile.hw.csim import Core, CoreDevice, build
+from zeile.hw import csim, packets, rtlsim
+from zeile.hw.costs import CONSTANTS, Resources, constant, fifo, mac_array, memory, tree
 from zeile.hw.design import Design, find_design
 from zeile.hw.estimate import BATCH, check_fits, estimate, usual_columns
 from zeile.hw.resources import unit_resources
@@ -37,7 +37,7 @@ def test_cycles_follow_from_the_folding() -> None:
     assert units["pool1"] == 660 * 32
     assert units["forward_lstm"] == units["backward_lstm"] == 220 * 8 * 16
     assert units["dense7"] == 220 * 7 * 16  # 146 classes are 7 row blocks of 24
-    assert units["receive"] == 660 * 2 + 2
+    assert units["receive"] == 660 * 2 + 3
     assert units["send"] == 220 * 73 + 3  # two scores a cycle
 
 
@@ -95,14 +95,26 @@ def test_lines_of_different_lengths_are_followed() -> None:
     assert 0 < together.utilisation < 1
 
 
+CASES = [
+    ("tiny", [32] * 16),
+    ("tiny", [128]),
+    ("tiny", [128] * 6),  # each fills the ring
+    ("tiny", [8] * 20),
+    ("tiny-uni", [30] * 24),
+    ("tiny-uni", [141]),
+    ("tiny-uni", [144] * 6),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "columns", "lines"), [("tiny", 32, 16), ("tiny", 128, 1), ("tiny-uni", 30, 24), ("tiny-uni", 141, 1)]
-)
-def test_the_simulated_core_takes_the_cycles_of_the_model(name: str, columns: int, lines: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "lengths"), CASES, ids=lambda case: case if isinstance(case, str) else str(len(case)))
+@pytest.mark.parametrize(("kernel", "band"), [(rtlsim.build, 0.01), (csim.build, 0.03)], ids=["rtl", "hls"])
+def test_the_simulated_core_takes_the_cycles_of_the_model(
+    kernel: Callable[[Design, Path], Path], band: float, name: str, lengths: list[int]
+) -> None:
     chosen = design(name)
     try:
-        library = build(chosen, SOURCE, tmp_path)
+        library = kernel(chosen, SOURCE)
     except DeviceError as error:
         pytest.skip(str(error).splitlines()[0])
     network = random_network(
@@ -112,32 +124,40 @@ def test_the_simulated_core_takes_the_cycles_of_the_model(name: str, columns: in
         columns_per_frame=chosen.columns_per_frame,
         pixel_bits=chosen.pixel_bits,
     )
-    device = CoreDevice(Core(library), chosen, network)
+    device = csim.CoreDevice(csim.Core(library), chosen, network)
     rng = np.random.default_rng(0)
-    frames = -(-columns // chosen.columns_per_frame)
-    questions = [packets.infer(tag, random_line(rng, network, frames), chosen.pixel_bits) for tag in range(lines)]
+    lines = [random_line(rng, network, -(-columns // chosen.columns_per_frame)) for columns in lengths]
+    questions = [packets.infer(tag, line, chosen.pixel_bits) for tag, line in enumerate(lines)]
     before = device.core.report()["cycles"]
     device.core.ask(*questions)
     cycles = device.core.report()["cycles"] - before
     device.close()
-    assert run(chosen, [columns] * lines, chosen.classes).cycles == pytest.approx(cycles, rel=0.05)
+    assert run(chosen, lengths, chosen.classes).cycles == pytest.approx(cycles, rel=band)
 
 
 def test_memories_are_counted_in_the_parts_own_pieces() -> None:
-    assert memory(64, 64) == Resources(lut=64, ff=64)  # a LUT6 holds 64 bits
+    assert memory(14, 32) == Resources(lut=8, ff=14)  # RAM32M16
+    assert memory(64, 64) == Resources(lut=80, ff=64)  # ten RAM64M8
     assert memory(72, 512) == Resources(bram36=1)
     assert memory(36, 512) == Resources(bram36=0.5)
     assert memory(9, 2048) == Resources(bram36=0.5)
     assert memory(72, 4096) == Resources(uram=1)
     assert memory(73, 4097) == Resources(uram=4)
-    assert fifo(33, 4).lut == 25 + 33
+    assert fifo(33, 4).lut == constant("lut.fifo") + 24
 
 
-def test_two_products_share_a_dsp_slice_and_cost_no_luts() -> None:
-    luts, slices = mac_array(64, 16, 4, 5, 256, 0), mac_array(64, 16, 4, 5, 256, 64)
+def test_two_products_share_a_dsp_slice_and_cost_few_luts() -> None:
+    luts, slices = mac_array(64, 16, 4, 5, 13, 0), mac_array(64, 16, 4, 5, 13, 64)
     assert (luts.dsp, slices.dsp) == (0, 512)
-    assert luts.lut - slices.lut == pytest.approx(1.1 * 64 * 16 * 27)  # FINN-R: (2 * ceil(9 / 6) - 1) * 9 a product
-    assert mac_array(5, 16, 4, 5, 256, 5).dsp == 2 * 16  # the fifth row has no partner
+    assert luts.lut - slices.lut == 64 * 16 * 18 + 16 * 10 - 512  # products, multiples of the codes, borrowed signs
+    assert mac_array(5, 16, 4, 5, 13, 5).dsp == 2 * 16  # the fifth row has no partner
+
+
+def test_an_adder_tree_is_counted_as_yosys_counts_it() -> None:
+    assert tree(8, 5, 3) == (39, 46)  # LUTs and flip-flops of zeile_tree.sv
+    assert tree(2, 4, 2) == (4, 10)
+    assert tree(18, 8, 4)[0] == pytest.approx(156, rel=0.05)
+    assert tree(1, 9, 0) == (0, 0)
 
 
 def test_more_weight_bits_and_less_folding_cost_more() -> None:
@@ -154,6 +174,7 @@ def test_more_weight_bits_and_less_folding_cost_more() -> None:
 
 def test_every_constant_says_where_it_comes_from() -> None:
     assert all(constant.origin for constant in CONSTANTS.values())
+    assert any(constant.origin.startswith("netlist") for constant in CONSTANTS.values())
     assert any(constant.origin.startswith("model") for constant in CONSTANTS.values())
 
 
@@ -162,14 +183,15 @@ def test_every_constant_says_where_it_comes_from() -> None:
     [
         ({"ring_steps": 20000}, "needs 160 UltraRAMs, xczu7ev-ffvc1156-2-e has 96; .* lower ring_steps"),
         ({"mac": "dsp"}, "needs [0-9,]* DSP slices, .* has 1,728; most of them, .*: .*in LUTs"),
-        ({"mac": "lut"}, "needs [0-9,]* LUTs, .* has 230,400; most of them, .*: .*in DSP slices"),
+        ({"mac": "lut", "pe": 128}, "needs [0-9,]* LUTs, .* has 230,400; most of them, .*: .*in DSP slices"),
     ],
 )
 def test_what_cannot_fit_is_refused(change: dict[str, object], sentence: str) -> None:
     base = design("zeile-print" if "ring_steps" in change else "finn-l-w4a4")
     if "mac" in change:
-        folds = tuple(fold and replace(fold, mac=str(change["mac"])) for fold in base.folds)
-        changed = replace(base, folds=folds)
+        pe = int(str(change.get("pe", 64)))
+        lstm, dense = (replace(base.fold(index), mac=str(change["mac"])) for index in (0, 1))
+        changed = replace(base, folds=(replace(lstm, pe=pe), replace(dense, simd=pe // 4)))
     else:
         changed = replace(base, ring_steps=20000)
     with pytest.raises(BadManifest, match=sentence):
@@ -195,7 +217,7 @@ def test_the_estimate_is_json_and_a_table(name: str) -> None:
     entry = json.loads(json.dumps(found.to_json()))
     assert entry["bottleneck"] == found.bottleneck
     assert set(entry["shares"]) == {"lut", "ff", "dsp", "bram36", "uram"}
-    assert entry["constants"]["dsp.products"]["value"] == 2
+    assert entry["constants"]["dsp.lane"]["value"] == 2
     text = describe(found)
     assert all(f"{unit.name} " in text for unit in found.units)
     assert f"{found.lines_per_s:,.0f} lines/s" in text

@@ -99,4 +99,4 @@ def test_a_target_beyond_the_stream_says_what_is_possible(name: str) -> None:
 
 def test_what_is_fast_enough_but_too_large_is_refused() -> None:
     with pytest.raises(BadManifest, match=r"cannot fit: it needs .* LUTs"):
-        fold(find_design("zeile-print", SOURCE), 11_000, 660)
+        fold(find_design("finn-l-w4a4", SOURCE), 20_000, 520)

@@ -94,7 +94,6 @@ def test_another_kernel_is_refused(tools: Path) -> None:
 
 @needs_tclsh
 def test_the_systemverilog_kernel_needs_vivado_alone(tools: Path, tmp_path: Path) -> None:
-    pytest.importorskip("zeile.hw.rtl")
     done = make("ip", "DESIGN=tiny", "KERNEL=rtl", f"BUILD={tmp_path / 'none'}", tools=tools)
     assert (done.returncode, "vivado is not on the PATH" in done.stderr) == (2, True)
     add_tool(tools, "vivado", "$8")

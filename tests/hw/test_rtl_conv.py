@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from zeile.network import Conv2d, Dense, Layer, Network
 pytestmark = rtl_unit.needs_verilator
 
 LENGTHS = [2, 1, 3, 9, 1, 1, 5, 1]
+HARD: list[Stalls] = [*STALLS, (0, 970), (970, 0)]
+"""Also an output, and inputs, that move once in 33 cycles: less often than a pixel is computed."""
 
 
 def conv_unit(case: Convolution, folder: Path | None = None, sources: Path = RTL) -> RtlUnit:
@@ -55,17 +57,17 @@ def check_conv(
     case: Convolution,
     folder: Path | None = None,
     sources: Path = RTL,
-    stalled: Sequence[Stalls] = STALLS,
-    lengths: Sequence[int] = LENGTHS,
+    stalled: Sequence[Stalls] = HARD,
 ) -> dict[str, Any]:
     """Loads a model, reads it back, runs lines and compares; returns the report of the last run."""
-    unit, network, report = conv_unit(case, folder, sources), network_of(case), {}
+    unit, network = conv_unit(case, folder, sources), network_of(case)
+    report: dict[str, Any] = {}
     layer = network.layers[2]
     assert isinstance(layer, Conv2d)
     given, answers = written_and_read(units.conv_writes(network, 2, 2, case.pe, case.simd))
     rng = np.random.default_rng(case.simd)
     for seed, stalls in enumerate(stalled):
-        x, skip = lines_of(rng, list(lengths), network.codes[2]), lines_of(rng, list(lengths), network.codes[1])
+        x, skip = lines_of(rng, LENGTHS, network.codes[2]), lines_of(rng, LENGTHS, network.codes[1])
         wanted = [
             Reference(network)._conv2d(2, layer, a, b if case.skip_bits else None) for a, b in zip(x, skip, strict=True)
         ]
@@ -76,7 +78,7 @@ def check_conv(
         assert got["config_out"] == answers
         codes, lasts = unpacked(got["out"], case.outputs, case.out_bits)
         np.testing.assert_array_equal(codes, np.concatenate([line.reshape(-1, case.outputs) for line in wanted]))
-        np.testing.assert_array_equal(np.flatnonzero(lasts), np.cumsum(lengths) * case.rows - 1)
+        np.testing.assert_array_equal(np.flatnonzero(lasts), np.cumsum(LENGTHS) * case.rows - 1)
     return report
 
 
@@ -85,54 +87,66 @@ def test_conv(case: Convolution) -> None:
     check_conv(case)
 
 
+def check_late_skip(case: Convolution, folder: Path | None = None, sources: Path = RTL) -> None:
+    """No pixel begins without the one to add, though both columns of its line are there."""
+    unit, network = conv_unit(case, folder, sources), network_of(case)
+    layer = network.layers[2]
+    assert isinstance(layer, Conv2d)
+    given, _ = written_and_read(units.conv_writes(network, 2, 2, case.pe, case.simd))
+    rng = np.random.default_rng(1)
+    x, skip = lines_of(rng, [2], network.codes[2])[0], lines_of(rng, [2], network.codes[1])[0]
+    pixels, late = packed([x], case.inputs, case.in_bits), packed([skip], case.outputs, case.skip_bits)
+    got, report = unit.run({"config_in": given}, {"in": pixels}, {"skip": late[:3]}, {"skip": late[3:]})
+    codes, _ = unpacked(got["out"], case.outputs, case.out_bits)
+    np.testing.assert_array_equal(codes, Reference(network)._conv2d(2, layer, x, skip).reshape(-1, case.outputs))
+    assert [report["at"]["out"][i] > report["at"]["skip"][i] for i in range(len(codes))] == [True] * len(codes)
+
+
+@pytest.mark.parametrize("case", [CONVOLUTIONS[i] for i in (1, 4)], ids=str)
+def test_late_skip(case: Convolution) -> None:
+    check_late_skip(case)
+
+
 @pytest.mark.parametrize("case", [CONVOLUTIONS[i] for i in (0, 1, 2, 6)], ids=str)
 def test_cycles(case: Convolution) -> None:
-    """NF * SF cycles a pixel and one more a column, whatever the lines; before the first pixel two columns and 25 or so.
+    """NF * SF cycles a pixel and one more a column, whatever the lines: ``zeile.hw.timing.unit_cycles``, to the cycle.
 
-    This is ``zeile.hw.timing.unit_cycles``, to the cycle.
+    The first pixel comes behind two columns, its own tiles, and what the stages of the pipeline take.
     """
-    report = check_conv(case, stalled=[(0, 0)])
-    tiles = case.outputs // case.pe * 9 * case.inputs // case.simd
-    period = case.rows * tiles + 1
-    at, columns = report["at"]["out"], sum(LENGTHS)
-    assert len(at) == columns * case.rows
-    assert [n - at[0] for n in at] == [t * period + r * tiles for t in range(columns) for r in range(case.rows)]
-    fill = at[0] - report["first"]["in"] - 2 * case.rows
-    assert tiles <= fill <= 2 * tiles + 30
-
-
-def test_back_pressure() -> None:
-    """Room for results is enough: with an output that waits for long nothing is lost, and nothing is late after."""
-    check_conv(CONVOLUTIONS[2], stalled=[(0, 950), (950, 0)], lengths=[3, 1])
-
-
-def test_no_skip_no_pixel() -> None:
-    """Without its pixel to add none begins."""
-    case = CONVOLUTIONS[1]
-    network = network_of(case)
-    x = packed(lines_of(np.random.default_rng(0), [4], network.codes[2]), case.inputs, case.in_bits)
-    unit = conv_unit(case)
-    got, _ = unit.run({"in": x, "skip": [0] * 7}, rest=True)
-    assert len(got["out"]) == 7
+    at = check_conv(case, stalled=[(0, 0)])
+    sf, nf = 9 * case.inputs // case.simd, case.outputs // case.pe
+    lanes = next(n for n in range(-(-case.pe // sf), case.pe + 1) if case.pe % n == 0)
+    tiles, period, columns = nf * sf, case.rows * nf * sf + 1, sum(LENGTHS)
+    pixels = [t * period + r * tiles for t in range(columns) for r in range(case.rows)]
+    assert [n - at["at"]["out"][0] for n in at["at"]["out"]] == pixels
+    mac = 7 + ((case.simd - 1).bit_length() + 1) // 2
+    fill = 2 * case.rows + tiles + mac + case.pe // lanes + 11 + (case.skip_bits > 0)
+    assert at["first"]["out"] - at["first"]["in"] == fill
 
 
 SMALL = replace(CONVOLUTIONS[0], rows=4)
 SKIPPED = replace(CONVOLUTIONS[1], dsp=0)
+CHECKS: dict[str, tuple[Convolution, Callable[[Convolution, Path, Path], Any]]] = {
+    "conv": (SMALL, check_conv),
+    "skip": (SKIPPED, check_conv),
+    "late skip": (SKIPPED, check_late_skip),
+}
 SLIPS = [
-    (SMALL, "zeile_rescale.sv", "+ (R_BITS + 1)'(1)", "+ (R_BITS + 1)'(0)"),
-    (SMALL, "zeile_conv_window.sv", "first_column || below}", "below}"),
-    (SMALL, "zeile_conv_window.sv", "{last_column || below,", "{below,"),
-    (SMALL, "zeile_conv_window.sv", "assign in_bank = bank + filled", "assign in_bank = bank + filled - 2'd1"),
-    (SMALL, "zeile_conv_window.sv", "filled != 2'd3", "1'b1"),
-    (SMALL, "zeile_conv_window.sv", "column_end && last_column}", "last_column}"),
-    (SMALL, "zeile_conv.sv", ".grant(has_room && skip_waits)", ".grant(skip_waits)"),
-    (SKIPPED, "zeile_conv.sv", ".grant(has_room && skip_waits)", ".grant(has_room)"),
-    (SKIPPED, "zeile_conv_drain.sv", "skip_used = draining && pixel_end", "skip_used = draining && group != '0"),
+    ("conv", "zeile_rescale.sv", "+ (R_BITS + 1)'(1)", "+ (R_BITS + 1)'(0)"),
+    ("conv", "zeile_conv_window.sv", "first_column || below}", "below}"),
+    ("conv", "zeile_conv_window.sv", "{last_column || below,", "{below,"),
+    ("conv", "zeile_conv_window.sv", "assign in_bank = bank + filled", "assign in_bank = bank + filled - 2'd1"),
+    ("conv", "zeile_conv_window.sv", "filled != 2'd3", "1'b1"),
+    ("conv", "zeile_conv_window.sv", "column_end && last_column}", "last_column}"),
+    ("conv", "zeile_conv.sv", ".grant(has_room && skip_waits)", ".grant(skip_waits)"),
+    ("late skip", "zeile_conv.sv", ".grant(has_room && skip_waits)", ".grant(has_room)"),
+    ("skip", "zeile_conv_drain.sv", "skip_used = draining && pixel_end", "skip_used = draining && group != '0"),
 ]
 
 
-@pytest.mark.parametrize(("case", "file", "right", "wrong"), SLIPS, ids=lambda value: str(value)[:30])
-def test_slips_are_found(case: Convolution, file: str, right: str, wrong: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("check", "file", "right", "wrong"), SLIPS, ids=lambda value: str(value)[:30])
+def test_slips_are_found(check: str, file: str, right: str, wrong: str, tmp_path: Path) -> None:
     sources = broken(tmp_path, file, right, wrong)
+    case, function = CHECKS[check]
     with pytest.raises(AssertionError):
-        check_conv(case, tmp_path / "build", sources)
+        function(case, tmp_path / "build", sources)

@@ -13,7 +13,7 @@ from tests.device.networks import random_network
 from tests.hw import rtl_unit, unit_checks, units
 from tests.hw.rtl_unit import RTL, RtlUnit
 from tests.hw.test_units import RECURRENCES
-from tests.hw.unit_checks import LENGTHS, STALLS, Recurrence, Stalls
+from tests.hw.unit_checks import LENGTHS, Recurrence, Stalls
 from tests.hw.units import Driver, Ints
 
 from zeile.network import Dense, Layer, Lstm, Network
@@ -22,11 +22,15 @@ pytestmark = rtl_unit.needs_verilator
 
 WRITE, READ, DATA, CONTROL = 0, 1, 2, 7
 NARROW, SMALL_RING = RECURRENCES[0], RECURRENCES[5]
-WIDTHS = [  # weights 1 ... 8, h 2 ... 8, cells 4 ... 11, inputs 8 ... 1
-    Recurrence(8, 8, w, min(w + 1, 8), w + 3, pe=8, simd=4, in_bits=9 - w, in_signed=4 < w < 8, dsp=dsp)
-    for w, dsp in [(1, 0), (2, 8), (3, 5), (4, 0), (5, 8), (6, 4), (7, 0), (8, 8)]
+WIDTHS = [  # what the cases of the HLS unit leave out, and 1, 2 and 7 to 8 bits of inputs
+    Recurrence(8, 8, 1, 2, 4, pe=8, simd=4, in_bits=8),
+    Recurrence(8, 8, 2, 3, 5, pe=8, simd=4, in_bits=1, dsp=8),
+    Recurrence(8, 8, 7, 8, 11, pe=8, simd=4, in_bits=2, in_signed=True, dsp=5),
 ]
 SLOTS = [replace(NARROW, slots=slots, ring=ring) for slots, ring in [(1, 40), (2, 13), (4, 64), (7, 100)]]
+NARROW_CASES = [case for case in RECURRENCES if case.pe < 64] + WIDTHS + SLOTS
+CASES = [(case, n % 2) for n, case in enumerate(NARROW_CASES)] + [(NARROW, 1), (SMALL_RING, 0)]
+STALLS = [*unit_checks.STALLS, (0, 900)]
 
 
 class Unit:
@@ -126,8 +130,7 @@ def check(
         assert issued == sum(lengths) * unit.blocks * (case.inputs + case.hidden) // case.simd
 
 
-@pytest.mark.parametrize("direction", [0, 1])
-@pytest.mark.parametrize("case", [case for case in RECURRENCES if case.pe < 64] + SLOTS, ids=str)
+@pytest.mark.parametrize(("case", "direction"), CASES, ids=str)
 def test_lstm(case: Recurrence, direction: int) -> None:
     check(case, direction)
 
@@ -143,11 +146,6 @@ def test_wide() -> None:
     check(RECURRENCES[2], 0)
 
 
-@pytest.mark.parametrize("case", WIDTHS, ids=str)
-def test_widths(case: Recurrence) -> None:
-    check(case, case.weight_bits % 2, stalled=[(0, 0), (300, 300)])
-
-
 @pytest.mark.skipif(units.COMPILER is None, reason="there is no C++ compiler")
 @pytest.mark.parametrize("direction", [0, 1])
 @pytest.mark.parametrize("case", [replace(NARROW, ring=400), *SLOTS[:1], *SLOTS[3:]], ids=str)
@@ -157,7 +155,8 @@ def test_schedule_is_that_of_hls(case: Recurrence, direction: int, tmp_path: Pat
     lines = unit_checks.lines_of(np.random.default_rng(5), lengths, case.codes)
     got, counters, _ = unit.run(lines)
     driver = Driver("lstm", tmp_path, {"Layer": case.constants | {"kDirection": direction}})
-    given = [units.configuration(unit.writes), units.elements(lines, case.simd, 1, 0), len(got), 2, 0]
+    given: list[int | Ints] = [units.configuration(unit.writes)]
+    given += [units.elements(lines, case.simd, 1, 0), len(got), 2, 0]
     hls = driver.run(given)[len(unit.writes) :]
     np.testing.assert_array_equal(got, hls[:-4].reshape(len(got), -1))
     assert counters[1:] == hls[-3:].tolist()
@@ -216,4 +215,4 @@ SLIPS = [
 def test_slips_are_found(case: Recurrence, file: str, right: str, wrong: str, tmp_path: Path) -> None:
     sources = rtl_unit.broken(tmp_path, file, right, wrong)
     with pytest.raises(AssertionError):
-        check(case, 0, sources, tmp_path / "broken", stalled=STALLS[:3])
+        check(case, 0, sources, tmp_path / "broken", stalled=[(0, 0), (300, 0), (0, 900)])
