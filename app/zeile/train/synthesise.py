@@ -34,7 +34,8 @@ _SPICE = {  # a, b, c: numbers up to 99, 12, 2030; d: two digits
     "en": "£{a}|£ {a} {b}s. {b}d.|pp. {a}–{c}|No. {a},|§ {a}|${a}.{d}|[{a}]|({b})|{a}%|&|{b}½|{b}¾",
     "de": "{a} Mk.|§. {a}.|S. {a}–{c}|Nr. {a}|fl. {a}.|{b}½|d. {b}. Mai 18{d}|u. s. w.|({b})|{a}°|&",
     "fr": "N° {a}|{a} fr. {d}|frs. {a}.{d}|{b}ᵉ|Mᵐᵉ|p. {a}-{c}|{b}°|({b})|— {a} —|{d} ½|18{d}|art. {a}|&"
-    "|— {b}-{b}-19{d} —|{b}-{b}-{d} — {a}-{b}-{d}|{b}-{b}-19{d}|(Sté anᵐᵉ)|*|{b}.{c}.|l'{a}|d'{d}|L'",
+    "|— {b}-{b}-19{d} —|{b}-{b}-{d} — {a}-{b}-{d}|{b}-{b}-19{d}|(Sté anᵐᵉ)|*|{b}.{c}.|l'{a}|d'{d}|L'"
+    "|{b}.{c}.|{a}.{c}. {b}.{c}.|C{d}|{b}-{b}-{d}.|Rᵉ|Mᵉ|— {b}-{b}-{d} —|*",
 }
 _SPICE_ANYWHERE = "{a}|{c}|18{d}|{a},{c}|{b}.|*|†|—|[{a}]|{a}/{b}"
 _QUOTES = {"en": [("“", "”")], "de": [("„", "“"), ("„", "“"), ("»", "«")], "fr": [("«", "»")]}
@@ -129,7 +130,7 @@ class Texts:
             return str(r.randint(1, 999))
         words = text.split(" ")
         k = r.randrange(len(words))
-        if r.random() < 0.14:
+        if r.random() < (0.3 if language == "fr" else 0.14):  # French real lines are few, and of catalogues
             entry = r.choice(f"{_SPICE[language]}|{_SPICE_ANYWHERE}".split("|"))
             d = f"{r.randint(0, 99):02d}"
             words.insert(k, entry.format(a=r.randint(1, 99), b=r.randint(1, 12), c=r.randint(100, 2030), d=d))
