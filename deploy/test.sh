@@ -101,7 +101,7 @@ echo "ruff"
 echo "mypy"
 "$bin/mypy"
 echo "pytest"
-"$bin/pytest" "$@"
+"$bin/pytest" -n auto --maxprocesses 4 "$@"
 if (($# == 0)); then # the images of the board: PYNQ 3.1 and 4.0
   test_with_pynq 3.1.2 3.10
   test_with_pynq 4.0.0 3.12
