@@ -37,6 +37,8 @@ _EXAMPLES = {
   zeile read --model fraktur --reading diplomatic old.png
   zeile read line.png --beam --language-model german.arpa.gz
   scanimage | zeile read -                     an image on standard input
+  zeile read --page --format alto scan.png     a clean page of one column, with its lines
+  zeile read --regions layout.xml --format page scan.png
 
 exit code: 0 all files were read, 1 some were not (the others are), 2 wrong usage""",
     "serve": """examples:
@@ -127,9 +129,12 @@ def _add_read(parser: argparse.ArgumentParser) -> None:
     formats = "PNG, JPEG, TIFF, WebP, BMP or PNM; - is standard input"
     parser.add_argument("files", nargs="+", metavar="FILE", help=formats)
     _add_model(parser)
-    parser.add_argument(
-        "--format", choices=("text", "json", "tsv"), default="text", help="of the output (default text)"
-    )
+    kinds = ("text", "json", "tsv", "hocr", "alto", "page")  # as in zeile.formats, which is not imported here either
+    parser.add_argument("--format", choices=kinds, default="text", help="of the output (default text)")
+    found = "the files are whole pages: find the lines of a clean page of one column"
+    parser.add_argument("--page", action="store_true", help=found)
+    given = "the file is a whole page with the lines of an ALTO, PAGE or JSON document"
+    parser.add_argument("--regions", type=Path, metavar="DOCUMENT", help=given)
     parser.add_argument("--reading", metavar="NAME", help="reading of the text (default: the model's first)")
     beam = f"beam search of width N (default {_BEAM}) instead of the best path"
     parser.add_argument("--beam", nargs="?", type=_width, const=_BEAM, metavar="N", help=beam)

@@ -8,6 +8,7 @@
     ├── BadManifest         a model folder (or an overlay's) that is damaged, foreign or inconsistent
     ├── BadSettings         a setting, option or combination of them that makes no sense
     ├── BadData             ground truth, texts or fonts that cannot be used
+    │   └── BadDocument     line regions of a page (ALTO, PAGE, JSON) that cannot be used
     └── DeviceError         an engine that cannot do what was asked
         ├── OverlayMissing  no overlay, or one without a bitstream
         ├── OverlayMismatch overlay, board, image, clock and model that do not belong together
@@ -46,6 +47,10 @@ class BadSettings(ZeileError):
 
 class BadData(ZeileError):
     """Training or evaluation data cannot be used."""
+
+
+class BadDocument(BadData):
+    """A document of line regions is foreign, damaged, beyond a limit, or belongs to another image."""
 
 
 class DeviceError(ZeileError):
