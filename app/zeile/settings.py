@@ -12,7 +12,7 @@
 | ZEILE_BODY_BYTES | 67108864 | largest body of a request, 1024 to 2**40 |
 | ZEILE_OVERLAYS | ./overlays of a checkout, else /opt/zeile/overlays | folder of overlays, for the engine fpga |
 | ZEILE_OVERLAY | | overlay; without one, the first that the model fits |
-| ZEILE_EMULATE | 0 | 1 or hls: the engine fpga runs on the emulated board with the HLS core, reference: with NumPy's |
+| ZEILE_EMULATE | 0 | fpga is an emulated board: 1 or hls, the HLS core; rtl, its SystemVerilog twin; reference, NumPy |
 | ZEILE_IMAGE_BYTES | 33554432 | largest image file, 1 to 2**31 |
 | ZEILE_IMAGE_PIXELS | 64000000 | most pixels of an image, 1 to 89478485; decoding takes up to 5 bytes for each |
 | ZEILE_IMAGE_WIDTH | 65500 | most pixels of an image along the line, 1 to 2**31 |
@@ -48,7 +48,7 @@ _READ_ELSEWHERE = (
     "ZEILE_VENV",  # this and the next by deploy/
     "ZEILE_PYTHON",
 )
-_EMULATIONS = ("0", "1", "hls", "reference")
+_EMULATIONS = ("0", "1", "hls", "reference", "rtl")
 _ENGINES = ("cpu", "reference", "fpga")  # as in zeile.device, which is not imported here: settings cost no NumPy
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compiled HLS core and the NumPy one answer every packet alike; lines through the board with the former."""
+"""The compiled core, its Verilated twin and the NumPy one answer every packet alike; lines through the board."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zeile.device.emulated.core_model import CoreModel
 from zeile.device.emulated.reference_core import ReferenceCore
 from zeile.device.reference import Reference
 from zeile.errors import DeviceError
-from zeile.hw import csim, layout, packets
+from zeile.hw import csim, layout, packets, rtlsim
 from zeile.hw.design import Design, hw_source
 from zeile.network import Network
 
@@ -33,12 +33,18 @@ def design(request: pytest.FixtureRequest) -> Design:
     return design_of(request.param)
 
 
+@pytest.fixture(scope="module", params=["hls", "rtl"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def library(design: Design) -> Path:
+def library(design: Design, kind: str) -> Path:
     try:
-        return csim.build(design, hw_source().resolve())
+        make = rtlsim.build if kind == "rtl" else csim.build
+        return make(design, hw_source().resolve())
     except DeviceError as error:
-        if "no C++ compiler" in str(error):
+        if "no C++ compiler" in str(error) or "no Verilator" in str(error):
             pytest.skip(str(error))
         raise
 
@@ -125,9 +131,9 @@ def test_every_packet_is_answered_alike(cores: tuple[CoreModel, CoreModel], desi
 
 
 def test_lines_through_the_board_and_the_compiled_core(
-    tmp_path: Path, design: Design, library: Path, network: Network
+    tmp_path: Path, design: Design, library: Path, kind: str, network: Network
 ) -> None:
-    link, rng = Link(tmp_path, design, core="hls"), np.random.default_rng(2)
+    link, rng = Link(tmp_path, design, core=kind), np.random.default_rng(2)
     try:
         link.load(network, model_id=77)
         for frames in (1, 0, 2, 30, design.max_frames):

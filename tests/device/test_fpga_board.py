@@ -26,6 +26,7 @@ from zeile.device.fpga import Fpga
 from zeile.device.reference import Reference
 from zeile.errors import DeviceError, DeviceFault, DeviceTimeout, OverlayMismatch
 from zeile.hw.csim import COMPILERS
+from zeile.hw.verilate import find_verilator
 
 INJECTIONS = 100
 RARE = ("wrong_design", "clock_high")  # have a chance only when an overlay is loaded
@@ -95,8 +96,14 @@ def test_scores_to_the_last_bit_and_models_in_turn(setup: Setup, board: Callable
 
 @pytest.mark.slow
 @pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
-def test_the_hls_core_behind_the_driver(setup: Setup, board: Callable[..., Board]) -> None:
-    board(core="hls")
+@pytest.mark.parametrize("core", ["hls", "rtl"])
+def test_the_compiled_cores_behind_the_driver(setup: Setup, board: Callable[..., Board], core: str) -> None:
+    if core == "rtl":
+        try:
+            find_verilator()
+        except DeviceError as error:
+            pytest.skip(str(error))
+    board(core=core)
     with setup.open(0) as device:
         assert equal(device.run_batch(setup.lines), setup.scores[0])
 

@@ -54,7 +54,7 @@ class Core:
 
     async def start(self) -> None:
         """Clock, reset, and an eye on the rules of the output."""
-        cocotb.start_soon(Clock(self.dut.clk, PERIOD_NS, unit="ns").start())
+        Clock(self.dut.clk, PERIOD_NS, unit="ns").start()
         await self.reset()
         cocotb.start_soon(watch(self.dut))
 

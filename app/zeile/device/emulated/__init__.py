@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The emulated board: a ``pynq.Device`` whose core is the compiled HLS source. Importing it makes it known to pynq.
+"""The emulated board: a ``pynq.Device`` whose core is the compiled hardware source. Importing it tells pynq of it.
 
-    ZEILE_EMULATE          1 or hls: the HLS source, compiled; reference: its NumPy peer, which needs no compiler
+    ZEILE_EMULATE          1 or hls: the HLS source, compiled; rtl: its SystemVerilog twin, which needs Verilator too;
+                           reference: their NumPy peer, which needs no compiler
     ZEILE_EMULATE_FAULTS   what goes wrong, as stall:0.01,corrupt:3 (see ``faults``)
 
 The driver ``zeile.device.fpga`` is the same file on and off the board: pynq finds this device before its own where

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The core behind the DMA: a model with two calls, send and receive, and the thread in which it runs.
 
-``hls`` is the compiled HLS source (``zeile.hw.csim``); ``reference`` answers the same packets in NumPy and needs no
-compiler. The thread lets the host work while the core does, as on the board: what the driver overlaps, overlaps here.
+``hls`` is the compiled HLS source (``zeile.hw.csim``), ``rtl`` its Verilated twin (``zeile.hw.rtlsim``); ``reference``
+answers the same packets in NumPy and needs no compiler. The thread lets the host work while the core does, as on the
+board: what the driver overlaps, overlaps here.
 """
 
 from __future__ import annotations
@@ -48,7 +49,18 @@ def _hls(design: Design) -> CoreModel:
     return csim.Core(csim.build(design, hw_source().resolve()))
 
 
-_MODELS: dict[str, Callable[[Design], CoreModel]] = {"hls": _hls, "1": _hls, "reference": ReferenceCore}
+def _rtl(design: Design) -> CoreModel:
+    from zeile.hw import csim, rtlsim
+
+    return csim.Core(rtlsim.build(design, hw_source().resolve()))
+
+
+_MODELS: dict[str, Callable[[Design], CoreModel]] = {
+    "hls": _hls,
+    "1": _hls,
+    "reference": ReferenceCore,
+    "rtl": _rtl,
+}
 
 MODELS = tuple(_MODELS)
 """Values of ZEILE_EMULATE."""
