@@ -7,6 +7,7 @@ built it, lack the flags for precompiled headers, and compile the same runtime f
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -209,7 +210,11 @@ def _prelude(tool: Verilator, compiler: str, flags: Sequence[str]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     header = folder / "prelude.h"
     if not header.is_file():
-        header.write_text(_PRELUDE, "utf-8")
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            part = Path(temporary, header.name)
+            part.write_text(_PRELUDE, "utf-8")
+            with contextlib.suppress(FileExistsError):  # whole, and once: a newer header makes what was compiled stale
+                os.link(part, header)
     command = [compiler, *_COMPILE, *_DEFINES, *flags, *_includes(tool), "-x", "c++-header", str(header)]
     command.remove("-shared") if "-shared" in command else None
     _once(folder / ("prelude.h.pch" if "clang" in compiler else "prelude.h.gch"), command)
