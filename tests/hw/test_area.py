@@ -31,7 +31,10 @@ RISE = 1.02
 
 
 def recorded(name: str) -> dict[str, Any]:
-    return read_area(SOURCE / "area" / f"{name}.json")
+    path = SOURCE / "area" / f"{name}.json"
+    if name in LARGE and not path.is_file():
+        pytest.skip(f"not recorded; zeile hw area {name} -o hw_src/area/{name}.json")
+    return read_area(path)
 
 
 def design(name: str) -> Design:
@@ -65,7 +68,7 @@ def test_the_record_is_of_these_sources(name: str) -> None:
         pytest.skip(f"stale: sources have changed since; zeile hw area {name} -o hw_src/area/{name}.json")
 
 
-@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize("name", [*SMALL, *LARGE])
 def test_the_model_of_resources_is_calibrated(name: str) -> None:
     units, entry = unit_resources(design(name)), recorded(name)
     modelled = sum((each for unit, each in units.items() if unit != "platform"), Resources())

