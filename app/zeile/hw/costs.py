@@ -54,10 +54,10 @@ CONSTANTS = {
     "uram.width": Constant(16, "zeile_ram.sv: ... if they are at least so wide"),
 }
 
-BAND = {"lut": 0.10, "ff": 0.10, "dsp": 0.01, "bram36": 0.0, "uram": 0.07}
-"""How far the model's totals lie from the netlists' at most; the tests hold it.
+BAND = {"lut": 0.08, "ff": 0.08, "dsp": 0.0, "bram36": 0.0, "uram": 0.08}
+"""How far the model's totals lie from the netlists' at most; block RAM may be one half off. The tests hold it.
 
-Yosys puts 65,536 x 64 bits into 15 UltraRAMs; the model says 16.
+The large designs are within 2 %. Yosys puts 65,536 x 64 bits into 15 UltraRAMs; the model says 16.
 """
 
 URAM = (4096, 72)
