@@ -5,7 +5,7 @@
 |-|-|-|
 | ZEILE_MODELS | ./models of a checkout, else /opt/zeile/models | folder of models |
 | ZEILE_MODEL | latin-print | model: name, name/version, or the path of a model folder |
-| ZEILE_ENGINE | cpu | engine: cpu, reference, fpga |
+| ZEILE_ENGINE | cpu | engine: cpu, reference, fpga, broker |
 | ZEILE_THREADS | 1 | threads of the engine, 1 to 256 |
 | ZEILE_HOST | 127.0.0.1 | address that the service listens on |
 | ZEILE_PORT | 8000 | its port, 0 to 65535; 0 takes a free one |
@@ -17,6 +17,22 @@
 | ZEILE_IMAGE_PIXELS | 64000000 | most pixels of an image, 1 to 89478485; decoding takes up to 5 bytes for each |
 | ZEILE_IMAGE_WIDTH | 65500 | most pixels of an image along the line, 1 to 2**31 |
 | ZEILE_IMAGE_HEIGHT | 8192 | most pixels across it, 1 to 2**31 |
+| ZEILE_REQUESTS | 256 | requests that are worked on at a time, 1 to 65536; more are answered 503 |
+| ZEILE_QUEUE_LINES | 1024 | lines that may wait for the engine, 1 to 10**6; more are answered 503 |
+| ZEILE_QUEUE_BYTES | 268435456 | bytes of their images, 1024 to 2**40 |
+| ZEILE_DEADLINE_S | 60 | seconds that a request may take unless it says otherwise, 1 to 86400 |
+| ZEILE_SEND_S | 30 | seconds that a client may take to send its request, 1 to 86400 |
+| ZEILE_RATE | 0 | lines a second that one client may ask for, 0 to 10**6; 0 sets no limit |
+| ZEILE_KEYS | | file of API keys, see `zeile keys`; without one nobody is asked for a key |
+| ZEILE_CORS | | origins, separated by blanks, whose pages may ask; none by default |
+| ZEILE_LOG | json | log of the service: json, text, or off |
+| ZEILE_AUDIT | | file of the audit log; without one none is kept |
+| ZEILE_AUDIT_TEXT | 0 | whether the audit log holds the texts: 0 or 1 |
+| ZEILE_CHECKED | 10 | of 1000 lines that the board reads, so many are read again by the CPU, 0 to 1000 |
+| ZEILE_SELF_TEST_S | 600 | seconds between two self-tests, 1 to 86400 |
+| ZEILE_SPOOL | the system's folder for temporary files | folder for uploads and jobs |
+| ZEILE_JOBS | 16 | measurements that are kept, 1 to 1000 |
+| ZEILE_BROKER | | socket of a `zeile broker` that owns the device; for the engine broker |
 
 An unknown variable is refused: a setting with a typing error would otherwise silently not be set.
 """
@@ -25,6 +41,8 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,8 +66,9 @@ _READ_ELSEWHERE = (
     "ZEILE_VENV",  # this and the next by deploy/
     "ZEILE_PYTHON",
 )
+_LOGS = ("json", "text", "off")
 _EMULATIONS = ("0", "1", "hls", "reference", "rtl")
-_ENGINES = ("cpu", "reference", "fpga")  # as in zeile.device, which is not imported here: settings cost no NumPy
+_ENGINES = ("cpu", "reference", "fpga", "broker")  # as in zeile.device, which is not imported here: settings cost no NumPy
 
 
 def _text(variable: str, value: str) -> str:
@@ -75,6 +94,29 @@ def _overlay(variable: str, value: str) -> str:
 def _emulate(variable: str, value: str) -> str:
     if value not in _EMULATIONS:
         raise BadSettings(f"{variable} is {value!r}; it must be one of {', '.join(_EMULATIONS)}")
+    return value
+
+
+def _optional(variable: str, value: str) -> Path | None:
+    return _path(variable, value) if value not in ("", "None") else None
+
+
+def _switch(variable: str, value: str) -> bool:
+    if value not in ("0", "1", "False", "True"):
+        raise BadSettings(f"{variable} is {value!r}; it must be 0 or 1")
+    return value in ("1", "True")
+
+
+def _log(variable: str, value: str) -> str:
+    if value not in _LOGS:
+        raise BadSettings(f"{variable} is {value!r}; it must be one of {', '.join(_LOGS)}")
+    return value
+
+
+def _origins(variable: str, value: str) -> str:
+    for origin in value.split():
+        if not re.fullmatch(r"https?://[^\s/*?#]+", origin):
+            raise BadSettings(f"{variable} has {origin!r}; an origin looks like https://archive.example or http://host:8080")
     return value
 
 
@@ -118,6 +160,22 @@ _FIELDS: dict[str, tuple[Parse, Callable[[], str]]] = {
     "image_pixels": (_number(1, 89_478_485), lambda: "64000000"),
     "image_width": (_number(1, 1 << 31), lambda: "65500"),
     "image_height": (_number(1, 1 << 31), lambda: "8192"),
+    "requests": (_number(1, 1 << 16), lambda: "256"),
+    "queue_lines": (_number(1, 10**6), lambda: "1024"),
+    "queue_bytes": (_number(1024, 1 << 40), lambda: str(256 << 20)),
+    "deadline_s": (_number(1, 86_400), lambda: "60"),
+    "send_s": (_number(1, 86_400), lambda: "30"),
+    "rate": (_number(0, 10**6), lambda: "0"),
+    "keys": (_optional, str),
+    "cors": (_origins, str),
+    "log": (_log, lambda: "json"),
+    "audit": (_optional, str),
+    "audit_text": (_switch, lambda: "0"),
+    "checked": (_number(0, 1000), lambda: "10"),
+    "self_test_s": (_number(1, 86_400), lambda: "600"),
+    "spool": (_path, tempfile.gettempdir),
+    "jobs": (_number(1, 1000), lambda: "16"),
+    "broker": (_optional, str),
 }
 
 
@@ -147,6 +205,22 @@ class Settings:
         image_pixels: most pixels of an image.
         image_width: most pixels of an image along the line, as it is seen.
         image_height: most pixels of an image across the line.
+        requests: that are worked on at a time.
+        queue_lines: lines that may wait.
+        queue_bytes: bytes of their images.
+        deadline_s: seconds that a request may take, unless it says otherwise.
+        send_s: seconds that a client may take to send its request.
+        rate: lines a second that one client may ask for; 0 sets no limit.
+        keys: file of API keys, or None.
+        cors: origins whose pages may ask, separated by blanks.
+        log: json, text or off.
+        audit: file of the audit log, or None.
+        audit_text: whether it holds the texts.
+        checked: of 1000 lines of the board, so many are read again by the CPU.
+        self_test_s: seconds between two self-tests.
+        spool: folder for uploads and jobs.
+        jobs: measurements that are kept.
+        broker: socket of the process that owns the device, or None.
 
     Raises:
         BadSettings: a value cannot be used, or the environment has a ``ZEILE_`` variable that does not exist.
@@ -166,6 +240,22 @@ class Settings:
     image_pixels: int = field(default_factory=lambda: _read("image_pixels"))
     image_width: int = field(default_factory=lambda: _read("image_width"))
     image_height: int = field(default_factory=lambda: _read("image_height"))
+    requests: int = field(default_factory=lambda: _read("requests"))
+    queue_lines: int = field(default_factory=lambda: _read("queue_lines"))
+    queue_bytes: int = field(default_factory=lambda: _read("queue_bytes"))
+    deadline_s: int = field(default_factory=lambda: _read("deadline_s"))
+    send_s: int = field(default_factory=lambda: _read("send_s"))
+    rate: int = field(default_factory=lambda: _read("rate"))
+    keys: Path | None = field(default_factory=lambda: _read("keys"))
+    cors: str = field(default_factory=lambda: _read("cors"))
+    log: str = field(default_factory=lambda: _read("log"))
+    audit: Path | None = field(default_factory=lambda: _read("audit"))
+    audit_text: bool = field(default_factory=lambda: _read("audit_text"))
+    checked: int = field(default_factory=lambda: _read("checked"))
+    self_test_s: int = field(default_factory=lambda: _read("self_test_s"))
+    spool: Path = field(default_factory=lambda: _read("spool"))
+    jobs: int = field(default_factory=lambda: _read("jobs"))
+    broker: Path | None = field(default_factory=lambda: _read("broker"))
 
     def __post_init__(self) -> None:
         check_environment(os.environ)

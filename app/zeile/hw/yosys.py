@@ -143,6 +143,6 @@ def _tokens(text: str) -> bytes:
 def _run(command: Sequence[str], folder: Path) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
+        said = [line for line in (done.stdout + done.stderr).splitlines() if "ERROR" in line]
         raise DeviceError(f"{command[0]} failed: {said[-1] if said else f'exit status {done.returncode}'}")
     return done.stdout

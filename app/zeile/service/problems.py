@@ -5,17 +5,18 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from zeile.errors import BadData, BadImage, BadManifest, BadSettings, DeviceError, ImageTooLarge, ZeileError
+from zeile.errors import BadData, BadDocument, BadImage, BadManifest, BadSettings, DeviceError, ImageTooLarge, ZeileError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -36,6 +37,61 @@ class BadForm(ZeileError):
 
 class UnsupportedBody(ZeileError):
     """The body's media type is none that is read."""
+
+
+class TooSlow(ZeileError):
+    """The client did not send its request in time."""
+
+
+class BadArchive(ZeileError):
+    """A zip file is damaged, or holds what is not read."""
+
+
+class ArchiveTooLarge(ZeileError):
+    """A zip file has more in it than the limits allow."""
+
+
+class NotKnown(ZeileError):
+    """No model, alias, job or page of that name."""
+
+
+class Conflict(ZeileError):
+    """It cannot be done in the present state."""
+
+
+class NoKey(ZeileError):
+    """An API key is needed, and none or an unknown one was sent."""
+
+    headers: ClassVar[Mapping[str, str]] = {"www-authenticate": 'Bearer realm="zeile"'}
+
+
+class NotAllowed(ZeileError):
+    """The API key does not have the scope that is needed."""
+
+
+class Busy(ZeileError):
+    """It cannot be done now; it can be soon.
+
+    Args:
+        message: what is full, its limit, and the remedy.
+        retry_after_s: when to ask again, from the rate that was measured; at least 1.
+    """
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.headers = {"retry-after": str(max(1, math.ceil(retry_after_s)))}
+
+
+class Overloaded(Busy):
+    """The queue or the number of requests is at its limit, or the service is stopping."""
+
+
+class TooFast(Busy):
+    """The client asks for more than its share."""
+
+
+class Expired(ZeileError):
+    """The deadline passed before the line was read."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +120,17 @@ KINDS: Mapping[type[Exception], Kind] = {
     TooManyFiles: Kind(413, "too-many-files", "Too many files"),
     BadForm: Kind(422, "bad-form", "Form cannot be used"),
     UnsupportedBody: Kind(415, "unsupported-body", "Media type is not read"),
+    BadDocument: Kind(422, "bad-document", "Layout document cannot be used"),
+    BadArchive: Kind(422, "bad-archive", "Zip file cannot be used"),
+    ArchiveTooLarge: Kind(413, "archive-too-large", "Zip file too large"),
+    TooSlow: Kind(408, "too-slow", "Request took too long to arrive"),
+    NoKey: Kind(401, "no-key", "API key needed"),
+    NotAllowed: Kind(403, "not-allowed", "API key lacks the scope"),
+    NotKnown: Kind(404, "not-known", "There is none of that name"),
+    Conflict: Kind(409, "conflict", "Not possible in this state"),
+    TooFast: Kind(429, "too-fast", "Too many requests of this client"),
+    Overloaded: Kind(503, "overloaded", "Service is full"),
+    Expired: Kind(504, "expired", "Deadline passed"),
     RequestValidationError: Kind(422, "bad-option", "Option cannot be used"),
     ClientDisconnect: Kind(400, "cut-off", "Body cut off"),
     Exception: Kind(500, "internal", "Internal error"),
