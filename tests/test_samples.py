@@ -11,7 +11,7 @@ import pytest
 
 from zeile import samples
 from zeile.errors import BadData
-from zeile.samples import open_lines
+from zeile.samples import count_lines, open_lines
 
 HEADER = "id\tsplit\tdoc\twidth\theight\tnorm\ttranscription\trepo\tpath\n"
 
@@ -39,6 +39,7 @@ def test_reads_a_folder_of_pairs(tmp_path: Path) -> None:
         ("lone", None, "dritte"),
     ]
     assert lines[0].data == b"book-a_0001"
+    assert count_lines(tmp_path) == 3
 
 
 def test_reads_a_zip_of_pairs_in_any_folder(tmp_path: Path) -> None:
@@ -46,6 +47,7 @@ def test_reads_a_zip_of_pairs_in_any_folder(tmp_path: Path) -> None:
     (line,) = open_lines(path)
     assert (line.id, line.data, line.text) == ("x/p1-2", b"j", "Text ")
     assert line.doc == "x/p1"
+    assert count_lines(path) == 1
 
 
 def test_reads_a_manifest_without_taking_quotes_for_quoting(tmp_path: Path) -> None:
@@ -55,7 +57,8 @@ def test_reads_a_manifest_without_taking_quotes_for_quoting(tmp_path: Path) -> N
         ("00001", "b", '"two', b"\x01"),
         ("00002", None, 'th"ree"', b"\x02"),
     ]
-    assert len(list(open_lines(path))) == 3
+    assert len(list(open_lines(path))) == count_lines(path) == 3
+    assert count_lines(path, "val") == 2
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_errors_name_variable_value_and_expectation(
 def test_arguments_are_checked_like_variables() -> None:
     with pytest.raises(BadSettings, match=r"^port is '70000'; it must be a whole number from 0 to 65535$"):
         Settings(port=70000)
-    with pytest.raises(BadSettings, match=r"^engine is 'gpu'; it must be one of cpu, reference, fpga$"):
+    with pytest.raises(BadSettings, match=r"^engine is 'gpu'; it must be one of cpu, reference, fpga, broker$"):
         Settings(engine="gpu")
 
 

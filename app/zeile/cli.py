@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command ``zeile``: read, serve, bench, train, lm, info, doctor, models, hw.
+"""The command ``zeile``: read, serve, broker, load, keys, audit, replay, bench, train, lm, info, doctor, models, hw.
 
 Only the module of the command that is given is imported, so that help is instant and an extra that is not installed
 is named in a sentence.
@@ -22,6 +22,11 @@ from zeile.settings import Settings
 _SUMMARIES = {
     "read": "read images of text lines",
     "serve": "serve over HTTP, with a page to try",
+    "broker": "own the device, for services that ask over a unix socket",
+    "load": "send lines to a service, and measure its rate and latency",
+    "keys": "make, list and revoke the API keys of a service",
+    "audit": "verify the audit log of a service",
+    "replay": "read an answer's images again, and compare every hash",
     "bench": "measure accuracy and speed, beside other engines",
     "train": "train a model, or fine-tune one",
     "lm": "train a character language model for the beam search",
@@ -45,6 +50,12 @@ exit code: 0 all files were read, 1 some were not (the others are), 2 wrong usag
   zeile serve                                  http://127.0.0.1:8000
   zeile serve --host 0.0.0.0 --port 9000 --model fraktur
   curl -F files=@line.png http://127.0.0.1:8000/v1/recognize""",
+    "broker": """examples:
+  zeile broker --socket /run/zeile/broker.sock --engine fpga --user zeile-web
+  ZEILE_BROKER=/run/zeile/broker.sock zeile serve --engine broker
+
+The broker reads models from its own folder, and needs no network. Who may ask: root, the broker's own user, and those
+named with --user. When it is gone, the service reads on the CPU until it is back.""",
     "bench": """examples:
   zeile bench lines.zip --split val            accuracy, speed, and every peer that is installed
   zeile bench my_lines/ --peers none --lines 0 --out results""",
@@ -69,6 +80,9 @@ exit code: 0 nothing is missing, 1 something is""",
   zeile models verify                          check every file of every model
   zeile models verify fraktur latin-print/1""",
 }
+_OWN_ARGUMENTS = ("audit", "hw", "keys", "load", "replay")
+"""Commands whose modules bring their arguments and examples."""
+
 _BEAM = 8  # as in zeile.beam, which is not imported here: help costs no NumPy
 _EXTRAS = {
     "serve": ("service", ("fastapi", "uvicorn", "python_multipart")),
@@ -81,8 +95,8 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     """The parser of all commands.
 
     Args:
-        command: the one that will be given; options of bench, train and hw are there only if it is theirs, because they
-            come from modules that the others need not load.
+        command: the one that will be given; options of bench, load, keys, train and hw are there only if it is theirs,
+            because they come from modules that the others need not load.
     """
     parser = argparse.ArgumentParser(
         prog="zeile",
@@ -103,6 +117,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     }
     _add_read(parsers["read"])
     _add_serve(parsers["serve"])
+    _add_broker(parsers["broker"])
     _add_lm(parsers["lm"])
     for each in (parsers["info"], parsers["doctor"]):
         each.add_argument("--json", action="store_true", help="as JSON")
@@ -114,10 +129,10 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
         each.add_argument("--models", type=Path, metavar="DIR", help="folder of models (default: ZEILE_MODELS)")
     if command == "bench":
         importlib.import_module("zeile.bench").add_arguments(parsers["bench"])
-    if command == "hw":
-        hardware = importlib.import_module("zeile.commands.hw")
-        parsers["hw"].epilog = hardware.EXAMPLES
-        hardware.add_arguments(parsers["hw"])
+    if command in _OWN_ARGUMENTS:
+        module = importlib.import_module(f"zeile.commands.{command}")
+        parsers[command].epilog = module.EXAMPLES
+        module.add_arguments(parsers[command])
     if command == "train":
         train = importlib.import_module("zeile.train.command")
         parsers["train"].epilog = train.EXAMPLES
@@ -168,6 +183,13 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, help="port, 0 takes a free one (default: ZEILE_PORT or 8000)")
 
 
+def _add_broker(parser: argparse.ArgumentParser) -> None:
+    at = "unix socket to listen on (default: ZEILE_BROKER)"
+    parser.add_argument("--socket", dest="broker", type=Path, metavar="PATH", help=at)
+    parser.add_argument("--user", action="append", default=[], metavar="NAME", help="a user that may ask; repeatable")
+    _add_model(parser)
+
+
 def _add_model(parser: argparse.ArgumentParser) -> None:
     named = "name, name/version or folder (default: ZEILE_MODEL or latin-print)"
     parser.add_argument("--model", metavar="NAME", help=named)
@@ -177,7 +199,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_engine(parser: argparse.ArgumentParser) -> None:
-    named = "cpu, reference or fpga (default: ZEILE_ENGINE or cpu)"
+    named = "cpu, reference, fpga or broker (default: ZEILE_ENGINE or cpu)"
     parser.add_argument("--engine", metavar="NAME", help=named)
 
 
@@ -213,7 +235,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.command in ("bench", "train"):
         module = importlib.import_module("zeile.bench" if args.command == "bench" else "zeile.train.command")
         return int(module.run(args))
-    names = ("models", "model", "engine", "threads", "host", "port")
+    names = ("models", "model", "engine", "threads", "host", "port", "broker")
     settings = Settings(**{n: v for n in names if (v := getattr(args, n, None)) is not None})
     return int(importlib.import_module(f"zeile.commands.{args.command}").run(args, settings))
 

@@ -20,6 +20,8 @@
 Messages say what is wrong, the value, the limit and the remedy, in one sentence or two.
 """
 
+from typing import TypeVar
+
 
 class ZeileError(Exception):
     """Base of all errors that a user can cause or mend."""
@@ -79,3 +81,12 @@ class DeviceFault(DeviceError):
 
 class PacketError(DeviceFault):
     """A packet breaks the format or fails its checksum."""
+
+
+_E = TypeVar("_E", bound=BaseException)
+
+
+def bare(error: _E) -> _E:
+    """The error without where it was raised: its frames would keep a picture in memory as long as the error is kept."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from zeile.errors import BadImage, BadSettings, ImageTooLarge
+from zeile.image_structure import check_decoder, check_structure
 
 Grey = npt.NDArray[np.uint8]
 
@@ -93,9 +94,11 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Grey:
         )
     if not data:
         raise BadImage("the image file is empty (0 bytes)")
+    check_structure(data)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_header(image, limits)
+            check_decoder(image, len(data))
             image.load()
             grey = _turned(_grey(image), _orientation(image))
     except (BadImage, MemoryError):

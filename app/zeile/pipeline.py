@@ -9,7 +9,7 @@ Each stage is a pure function in integers; the only state is the model, which is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,12 +20,12 @@ from zeile.beam import BeamOptions, BeamSearch
 from zeile.columns import Frames, frames_of
 from zeile.ctc import Scores, Span, best_path, line_confidence, native
 from zeile.device import Device
-from zeile.errors import ImageTooLarge
+from zeile.errors import BadSettings, ImageTooLarge
 from zeile.manifest import Model
 from zeile.network import Network
 from zeile.normalise import normalise_with_extent
 
-__all__ = ["BeamOptions", "Character", "Line", "Recognizer"]
+__all__ = ["Alternative", "BeamOptions", "Character", "Decoder", "Line", "Recognizer"]
 
 Grey = npt.NDArray[np.uint8]
 
@@ -49,6 +49,18 @@ class Character(NamedTuple):
     confidence: int
 
 
+class Alternative(NamedTuple):
+    """A reading of a line among others.
+
+    Attributes:
+        text: all characters.
+        score: of the beam search, units of 2**-16 nat; the logarithm of its probability without a language model.
+    """
+
+    text: str
+    score: int
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A line as it was read.
@@ -57,11 +69,13 @@ class Line:
         text: all characters.
         confidence: mean of the characters', rounded down, 0 ... 10000; None if there are none.
         characters: from left to right.
+        alternatives: the best readings, best first, the text itself among them; empty unless they were asked for.
     """
 
     text: str
     confidence: int | None
     characters: tuple[Character, ...]
+    alternatives: tuple[Alternative, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +88,45 @@ class Prepared:
     right: int
 
 
+class Decoder:
+    """Makes lines of a device's scores; may be used by several threads at a time.
+
+    Args:
+        model: from ``load_model``.
+        reading: one of the alphabet's; None is the model's default.
+        beam: options of the beam search; None takes the best path.
+        alternatives: readings of each line that are kept; needs the beam search.
+
+    Raises:
+        BadSettings: the model has no such reading; alternatives of the best path.
+    """
+
+    def __init__(
+        self, model: Model, *, reading: str | None = None, beam: BeamOptions | None = None, alternatives: int = 0
+    ) -> None:
+        if alternatives and beam is None:
+            raise BadSettings(f"{alternatives} alternatives were asked for without a beam; the best path is only one")
+        self._alphabet, self._per_step = model.alphabet, model.network.columns_per_step
+        self._most = alternatives
+        self._merged = model.alphabet.merged(reading)
+        self._search: BeamSearch | None = None
+        if beam is not None:
+            self._search = BeamSearch(self._merged, model.alphabet.blank, beam, model.alphabet.characters)
+
+    def line(self, scores: Scores, prepared: Prepared) -> Line:
+        """What the device's scores of a prepared line say."""
+        per_step, alphabet = self._per_step, self._alphabet
+        if self._search is None:
+            return compose(best_path(scores, self._merged, alphabet.blank), prepared, per_step, alphabet)
+        found = self._search.read(scores, most=max(1, self._most))
+        line = compose(found[0].spans, prepared, per_step, alphabet)
+        if not self._most:
+            return line
+        names = alphabet.characters
+        readings = [Alternative("".join([names[label] for label in each.labels]), each.score) for each in found]
+        return replace(line, alternatives=tuple(readings))
+
+
 class Recognizer:
     """Reads lines with one model on one device.
 
@@ -82,17 +135,23 @@ class Recognizer:
         device: from ``open_device`` with the model's network.
         reading: one of the alphabet's; None is the model's default.
         beam: options of the beam search; None takes the best path.
+        alternatives: readings of each line that are kept; needs the beam search.
 
     Raises:
-        BadSettings: the model has no such reading.
+        BadSettings: the model has no such reading; alternatives of the best path.
     """
 
     def __init__(
-        self, model: Model, device: Device, *, reading: str | None = None, beam: BeamOptions | None = None
+        self,
+        model: Model,
+        device: Device,
+        *,
+        reading: str | None = None,
+        beam: BeamOptions | None = None,
+        alternatives: int = 0,
     ) -> None:
         self.model, self.device = model, device
-        self._merged, alphabet = model.alphabet.merged(reading), model.alphabet
-        self._search = beam and BeamSearch(self._merged, alphabet.blank, beam, alphabet.characters)
+        self._decoder = Decoder(model, reading=reading, beam=beam, alternatives=alternatives)
 
     def read(self, grey: Grey) -> Line:
         """Read one image of a line, (h, w) uint8, of either polarity; a blank one gives a line without text.
@@ -104,17 +163,9 @@ class Recognizer:
 
     def read_batch(self, greys: Sequence[Grey]) -> list[Line]:
         """Read several images; each line is what ``read`` gives, to the last bit."""
-        network = self.model.network
-        prepared = [prepare(grey, network) for grey in greys]
+        prepared = [prepare(grey, self.model.network) for grey in greys]
         scores = self.device.run_batch([line.frames for line in prepared])
-        spans = [self._spans(s) for s in scores]
-        per_step, alphabet = network.columns_per_step, self.model.alphabet
-        return [compose(s, p, per_step, alphabet) for s, p in zip(spans, prepared, strict=True)]
-
-    def _spans(self, scores: Scores) -> Sequence[Span]:
-        if self._search:
-            return self._search.read(scores, most=1)[0].spans
-        return best_path(scores, self._merged, self.model.alphabet.blank)
+        return [self._decoder.line(s, p) for s, p in zip(scores, prepared, strict=True)]
 
 
 def prepare(grey: Grey, network: Network) -> Prepared:

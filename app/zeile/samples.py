@@ -88,6 +88,26 @@ def open_lines(path: Path, split: str | None = None) -> Iterator[Sample]:
         raise BadData(f"{path}: holds no labelled lines{of_split}; wanted are NNN.png with NNN.gt.txt, or manifest.tsv")
 
 
+def count_lines(path: Path, split: str | None = None) -> int:
+    """How many lines ``open_lines`` will give; no image is read for it.
+
+    Raises:
+        BadData: as ``open_lines``, as far as it is seen without the images.
+    """
+    if path.is_dir():
+        return sum(name.endswith(_TEXT) for name in _Folder(path).names)
+    try:
+        with zipfile.ZipFile(path) as file:
+            members = _Zip(path, file)
+            manifest = next((name for name in members.names if PurePosixPath(name).name == _MANIFEST), None)
+            if manifest is None:
+                return sum(name.endswith(_TEXT) for name in members.names)
+            rows = _rows(members, manifest)
+            return sum(split is None or row.get("split") == split for row in rows)
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
+        raise BadData(f"{path}: is neither a folder nor a zip file ({error})") from None
+
+
 class _Folder:
     """Files of a folder, not of the folders below it."""
 
@@ -143,7 +163,7 @@ def _check_size(where: Path, size: int, limit: int) -> None:
 def _from_zip(path: Path, split: str | None) -> Iterator[Sample]:
     try:
         file = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
         raise BadData(f"{path}: is neither a folder nor a zip file ({error})") from None
     with file:
         members = _Zip(path, file)
@@ -156,8 +176,7 @@ def _from_zip(path: Path, split: str | None) -> Iterator[Sample]:
 def _listed(members: _Zip, manifest: str, split: str | None) -> Iterator[Sample]:
     """Lines named in a manifest."""
     folder, known = PurePosixPath(manifest).parent, set(members.names)
-    text = _decoded(f"{members.path}/{manifest}", members.read(manifest, MAX_MANIFEST_BYTES))
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
+    rows = _rows(members, manifest)
     wanted = {"id", "norm"} | ({"split"} if split is not None else set())
     if missing := sorted(wanted - set(rows.fieldnames or ())):
         raise BadData(f"{members.path}/{manifest}: lacks the columns {missing}; it has {rows.fieldnames}")
@@ -173,6 +192,11 @@ def _listed(members: _Zip, manifest: str, split: str | None) -> Iterator[Sample]
             raise BadData(f"{where}: id {row['id']!r} occurs twice, or {name} is not in the zip file")
         seen.add(row["id"])
         yield Sample(row["id"], row.get("doc") or None, members.read(name, MAX_IMAGE_BYTES), row["norm"])
+
+
+def _rows(members: _Zip, manifest: str) -> csv.DictReader[str]:
+    text = _decoded(f"{members.path}/{manifest}", members.read(manifest, MAX_MANIFEST_BYTES))
+    return csv.DictReader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
 
 
 def _pairs(files: _Folder | _Zip, split: str | None) -> Iterator[Sample]:

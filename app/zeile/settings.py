@@ -17,6 +17,8 @@
 | ZEILE_IMAGE_PIXELS | 64000000 | most pixels of an image, 1 to 89478485; decoding takes up to 5 bytes for each |
 | ZEILE_IMAGE_WIDTH | 65500 | most pixels of an image along the line, 1 to 2**31 |
 | ZEILE_IMAGE_HEIGHT | 8192 | most pixels across it, 1 to 2**31 |
+| ZEILE_ARCHIVE_FILES | 20000 | most files of a zip, 1 to 65534 |
+| ZEILE_ARCHIVE_BYTES | 1073741824 | most bytes of all its files, unpacked, 1024 to 2**40 |
 | ZEILE_REQUESTS | 256 | requests that are worked on at a time, 1 to 65536; more are answered 503 |
 | ZEILE_QUEUE_LINES | 1024 | lines that may wait for the engine, 1 to 10**6; more are answered 503 |
 | ZEILE_QUEUE_BYTES | 268435456 | bytes of their images, 1024 to 2**40 |
@@ -27,6 +29,7 @@
 | ZEILE_CORS | | origins, separated by blanks, whose pages may ask; none by default |
 | ZEILE_LOG | json | log of the service: json, text, or off |
 | ZEILE_AUDIT | | file of the audit log; without one none is kept |
+| ZEILE_AUDIT_BYTES | 67108864 | a file of the audit log as long as that is put aside for a new one, 1024 to 2**40 |
 | ZEILE_AUDIT_TEXT | 0 | whether the audit log holds the texts: 0 or 1 |
 | ZEILE_CHECKED | 10 | of 1000 lines that the board reads, so many are read again by the CPU, 0 to 1000 |
 | ZEILE_SELF_TEST_S | 600 | seconds between two self-tests, 1 to 86400 |
@@ -68,7 +71,12 @@ _READ_ELSEWHERE = (
 )
 _LOGS = ("json", "text", "off")
 _EMULATIONS = ("0", "1", "hls", "reference", "rtl")
-_ENGINES = ("cpu", "reference", "fpga", "broker")  # as in zeile.device, which is not imported here: settings cost no NumPy
+_ENGINES = (
+    "cpu",
+    "reference",
+    "fpga",
+    "broker",
+)  # as in zeile.device, which is not imported here: settings cost no NumPy
 
 
 def _text(variable: str, value: str) -> str:
@@ -116,7 +124,9 @@ def _log(variable: str, value: str) -> str:
 def _origins(variable: str, value: str) -> str:
     for origin in value.split():
         if not re.fullmatch(r"https?://[^\s/*?#]+", origin):
-            raise BadSettings(f"{variable} has {origin!r}; an origin looks like https://archive.example or http://host:8080")
+            raise BadSettings(
+                f"{variable} has {origin!r}; an origin looks like https://archive.example or http://host:8080"
+            )
     return value
 
 
@@ -160,6 +170,8 @@ _FIELDS: dict[str, tuple[Parse, Callable[[], str]]] = {
     "image_pixels": (_number(1, 89_478_485), lambda: "64000000"),
     "image_width": (_number(1, 1 << 31), lambda: "65500"),
     "image_height": (_number(1, 1 << 31), lambda: "8192"),
+    "archive_files": (_number(1, 65_534), lambda: "20000"),  # these two as in zeile.service.archives
+    "archive_bytes": (_number(1024, 1 << 40), lambda: str(1 << 30)),
     "requests": (_number(1, 1 << 16), lambda: "256"),
     "queue_lines": (_number(1, 10**6), lambda: "1024"),
     "queue_bytes": (_number(1024, 1 << 40), lambda: str(256 << 20)),
@@ -170,6 +182,7 @@ _FIELDS: dict[str, tuple[Parse, Callable[[], str]]] = {
     "cors": (_origins, str),
     "log": (_log, lambda: "json"),
     "audit": (_optional, str),
+    "audit_bytes": (_number(1024, 1 << 40), lambda: str(64 << 20)),
     "audit_text": (_switch, lambda: "0"),
     "checked": (_number(0, 1000), lambda: "10"),
     "self_test_s": (_number(1, 86_400), lambda: "600"),
@@ -205,6 +218,8 @@ class Settings:
         image_pixels: most pixels of an image.
         image_width: most pixels of an image along the line, as it is seen.
         image_height: most pixels of an image across the line.
+        archive_files: most files of a zip.
+        archive_bytes: most bytes of all its files, unpacked.
         requests: that are worked on at a time.
         queue_lines: lines that may wait.
         queue_bytes: bytes of their images.
@@ -215,6 +230,7 @@ class Settings:
         cors: origins whose pages may ask, separated by blanks.
         log: json, text or off.
         audit: file of the audit log, or None.
+        audit_bytes: of a file of it, before a new one is begun.
         audit_text: whether it holds the texts.
         checked: of 1000 lines of the board, so many are read again by the CPU.
         self_test_s: seconds between two self-tests.
@@ -240,6 +256,8 @@ class Settings:
     image_pixels: int = field(default_factory=lambda: _read("image_pixels"))
     image_width: int = field(default_factory=lambda: _read("image_width"))
     image_height: int = field(default_factory=lambda: _read("image_height"))
+    archive_files: int = field(default_factory=lambda: _read("archive_files"))
+    archive_bytes: int = field(default_factory=lambda: _read("archive_bytes"))
     requests: int = field(default_factory=lambda: _read("requests"))
     queue_lines: int = field(default_factory=lambda: _read("queue_lines"))
     queue_bytes: int = field(default_factory=lambda: _read("queue_bytes"))
@@ -250,6 +268,7 @@ class Settings:
     cors: str = field(default_factory=lambda: _read("cors"))
     log: str = field(default_factory=lambda: _read("log"))
     audit: Path | None = field(default_factory=lambda: _read("audit"))
+    audit_bytes: int = field(default_factory=lambda: _read("audit_bytes"))
     audit_text: bool = field(default_factory=lambda: _read("audit_text"))
     checked: int = field(default_factory=lambda: _read("checked"))
     self_test_s: int = field(default_factory=lambda: _read("self_test_s"))

@@ -56,12 +56,12 @@ OPTIONAL = {
     "Page": {"WIDTH": _FLOAT, "HEIGHT": _FLOAT, "QUALITY_DETAIL": _ANY},
     "PrintSpace": _PLACE,
     "TextBlock": _PLACE,
-    "TextLine": _PLACE | {"ID": _NAME, "BASEDIRECTION": "ltr", "TAGREFS": _NAME},
+    "TextLine": _PLACE | {"ID": _NAME, "BASEDIRECTION": "ltr", "TAGREFS": _NAME, "CS": "true"},
     "String": _PLACE | {"ID": _NAME, "WC": _SHARE},
     "SP": _PLACE,
     "Glyph": _PLACE | {"GC": _SHARE},
 }
-_TEXTS = {"MeasurementUnit": "pixel|mm10|inch1200", "processingCategory": "contentGeneration"}
+_TEXTS = {"MeasurementUnit": "pixel|mm10|inch1200", "processingCategory": "content(Generation|Modification)"}
 _TEXTS |= {"processingDateTime": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"}
 _LEAVES = {"fileName", "fileIdentifier", "processingStepDescription", "processingStepSettings"}
 _LEAVES |= {"softwareName", "softwareVersion", *_TEXTS}

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import xml.etree.ElementTree as ET
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from tests.formats import alto_rules
 from tests.formats.documents import ODD, PAGE, PROVENANCE, line_of
+from tests.formats.page_schema import valid_page
 from tests.formats.test_regions import LINE, SIZE, alto
 
 from zeile.errors import BadDocument, BadImage
@@ -56,16 +55,6 @@ def page_document(version: str = "2019-07-15") -> str:
     return PAGE_DOCUMENT.format(version=version)
 
 
-def valid(text: str) -> None:
-    etree = pytest.importorskip("lxml.etree", reason="lxml validates against PAGE's schema: pip install lxml")
-    found = importlib.util.find_spec("ocrd_validators")
-    if found is None or found.origin is None:
-        pytest.skip("the schema comes with ocrd: pip install --no-deps ocrd-validators")
-    etree.XMLSchema(etree.parse(str(Path(found.origin).parent / "page.xsd"))).assertValid(
-        etree.fromstring(text.encode())
-    )
-
-
 def test_page_keeps_its_structure_and_gets_the_texts() -> None:
     text = filled(page_document(), NEW, ODD)
     for kept in (
@@ -86,7 +75,7 @@ def test_page_keeps_its_structure_and_gets_the_texts() -> None:
 
 
 def test_page_filled_is_valid() -> None:
-    valid(filled(page_document(), NEW, ODD))
+    valid_page(filled(page_document(), NEW, ODD).encode())
 
 
 def test_ids_stay_unique() -> None:

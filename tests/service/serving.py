@@ -10,15 +10,25 @@ from contextlib import contextmanager
 
 import httpx
 import uvicorn
+from fastapi import FastAPI
 
 from zeile.service.app import create_app
+from zeile.service.connections import connection
 from zeile.settings import Settings
 
 
 @contextmanager
 def serving(settings: Settings) -> Iterator[httpx.Client]:
     """A client of a running service."""
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_level="critical"))
+    with running(create_app(settings)) as client:
+        yield client
+
+
+@contextmanager
+def running(app: FastAPI) -> Iterator[httpx.Client]:
+    """The same for an app whose inside the test holds on to."""
+    config = uvicorn.Config(app, http=connection(app.state.settings), port=0, log_level="critical")
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -3,20 +3,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from tests.models import line_pixels, line_png
-from tests.service.serving import files, refused
+from tests.service.serving import files, refused, running
+from tests.service.test_archives import zipped
 
 from zeile.alphabet import DIPLOMATIC
 from zeile.beam import BeamOptions
 from zeile.device import open_device
 from zeile.manifest import load_model
 from zeile.pipeline import Recognizer
+from zeile.service.app import create_app
 from zeile.service.schemas import Recognition
-from zeile.service.uploads import FIELDS, MAX_FILES
+from zeile.service.uploads import FIELDS, IN_MEMORY, MAX_FILES
+from zeile.settings import Settings
 
 BLANK = b"P5 60 40 255\n" + 60 * 40 * b"\xff"
 
@@ -159,3 +165,135 @@ def test_forms_that_cannot_be_used(service: httpx.Client) -> None:
 def test_media_types_that_are_not_read(service: httpx.Client, media_type: str) -> None:
     response = service.post("/v1/recognize", content=line_png(1), headers={"content-type": media_type})
     assert "multipart/form-data" in refused(response, 415, "unsupported-body")
+
+
+ZIP = {"content-type": "application/zip"}
+
+
+@pytest.mark.parametrize("body", [True, False])
+def test_a_zip_is_read_as_its_files_are(service: httpx.Client, body: bool) -> None:
+    images = {"page1/001.png": line_png(1), "page1/002.png": b"no image", "page2/001.png": line_png(2)}
+    data = zipped(images)
+    if body:
+        response = service.post("/v1/recognize", content=data, headers=ZIP)
+    else:
+        response = service.post("/v1/recognize", files={"file": ("scans.bin", data, "application/octet-stream")})
+    lines = Recognition.model_validate_json(response.content, strict=True).lines
+    assert [line.file for line in lines] == list(images)
+    single = read(service, a_png=line_png(1), b_png=b"no image", c_png=line_png(2)).lines
+    assert [line.model_dump(exclude={"file"}) for line in lines] == [
+        line.model_dump(exclude={"file"}) for line in single
+    ]
+
+
+def test_a_body_of_no_said_kind_is_what_it_begins_as(service: httpx.Client) -> None:
+    headers = {"content-type": "application/octet-stream"}
+    image = service.post("/v1/recognize", content=line_png(1), headers=headers).json()["lines"]
+    archive = service.post("/v1/recognize", content=zipped({"a": line_png(1)}), headers=headers)
+    assert [line["text"] for line in archive.json()["lines"]] == [line["text"] for line in image]
+
+
+@pytest.mark.parametrize("form", [True, False])
+def test_an_upload_that_finds_no_room_on_the_disk_is_told_so(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: bool
+) -> None:
+    full = tmp_path / "missing"
+    monkeypatch.setattr(tempfile, "tempdir", str(full))
+    data = line_png(1) + bytes(IN_MEMORY)
+    with running(create_app(Settings(models=models, model="tiny/1", spool=full))) as client:
+        if form:
+            response = client.post("/v1/recognize", files={"file": ("a.png", data)})
+        else:
+            response = client.post("/v1/recognize", content=data, headers={"content-type": "image/png"})
+        assert "kept on disk" in refused(response, 503, "overloaded")
+        assert int(response.headers["retry-after"]) >= 1
+        assert client.post("/v1/recognize", files=files(a_png=line_png(1))).status_code == 200
+
+
+def test_zips_and_images_beside_each_other(service: httpx.Client) -> None:
+    form = files(
+        a_png=line_png(1), b_zip=zipped({"c.png": line_png(2)}), d_png=line_png(3), e_zip=zipped({"f.png": b""})
+    )
+    lines = service.post("/v1/recognize", files=form).json()["lines"]
+    assert [line["file"] for line in lines] == ["a.png", "c.png", "d.png", "f.png"]
+    assert [bool(line["text"]) for line in lines] == [True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "status"),
+    [
+        (b"PK\3\4 damaged", "bad-archive", 422),
+        (zipped({"../a.png": b""}), "bad-archive", 422),
+        (zipped({"inner.zip": zipped({"a.png": b""})}), "bad-archive", 422),
+        (zipped({}), "bad-archive", 422),
+        (zipped({"bomb.bmp": bytes(40 << 20)}), "archive-too-large", 413),
+    ],
+)
+def test_zips_that_cannot_be_used(service: httpx.Client, data: bytes, kind: str, status: int) -> None:
+    refused(service.post("/v1/recognize", content=data, headers=ZIP), status, kind)
+    refused(service.post("/v1/recognize", files={"file": ("a.zip", data)}), status, kind)
+
+
+def test_limits_on_zips_can_be_set_and_hold_for_all_zips_of_a_form(models: Path) -> None:
+    with running(create_app(Settings(models=models, model="tiny/1", archive_files=3))) as client:
+        two = zipped({"a.png": line_png(1), "b.png": line_png(2)})
+        assert client.post("/v1/recognize", content=two, headers=ZIP).status_code == 200
+        detail = refused(client.post("/v1/recognize", files=files(a_zip=two, b_zip=two)), 413, "archive-too-large")
+        assert "hold 4 files" in detail
+        assert "at most 3" in detail
+
+
+def test_a_compressed_body_is_refused(service: httpx.Client) -> None:
+    headers = {"content-type": "image/png", "content-encoding": "gzip"}
+    assert "gzip" in refused(service.post("/v1/recognize", content=b"x", headers=headers), 415, "unsupported-body")
+
+
+def test_alternatives_begin_with_the_text_and_fall_in_score(service: httpx.Client) -> None:
+    (line,) = read(service, "?beam=8&alternatives=5", a_png=line_png(7)).lines
+    assert line.alternatives[0].text == line.text
+    assert len({a.text for a in line.alternatives}) == len(line.alternatives) == 5
+    scores = [a.score for a in line.alternatives]
+    assert scores == sorted(scores, reverse=True)
+    (plain,) = read(service, "?beam=8", a_png=line_png(7)).lines
+    assert plain.alternatives == []
+    assert plain.model_dump(exclude={"alternatives"}) == line.model_dump(exclude={"alternatives"})
+
+
+@pytest.mark.parametrize("query", ["?alternatives=1", "?beam=2&alternatives=3"])
+def test_more_alternatives_than_the_beam_has(service: httpx.Client, query: str) -> None:
+    response = service.post(f"/v1/recognize{query}", files=files(a_png=line_png(1)))
+    assert "beam=" in refused(response, 422, "bad-option")
+
+
+def test_every_answer_says_where_it_comes_from(service: httpx.Client) -> None:
+    images = [line_png(1), b"no image"]
+    answer = read(service, a_png=images[0], b_png=images[1])
+    assert answer.provenance.inputs == [hashlib.sha256(image).hexdigest() for image in images]
+    assert answer.provenance.model.sha256 == answer.model.sha256
+    assert answer.audit is None
+    response = service.post("/v1/recognize", files=files(a_png=images[0]), headers={"x-request-id": "shelf-7"})
+    assert response.json()["provenance"]["request_id"] == "shelf-7"
+
+
+def test_an_answer_names_its_record_in_the_audit_log(models: Path, tmp_path: Path) -> None:
+    with running(create_app(Settings(models=models, model="tiny/1", audit=tmp_path / "audit.jsonl"))) as client:
+        response = client.post("/v1/recognize", files=files(a_png=line_png(1)))
+        receipt = response.json()["audit"]
+        text = client.post("/v1/recognize?format=text", files=files(a_png=line_png(1)))
+        assert text.headers["x-zeile-audit"].startswith(f"{receipt['number'] + 1}; sha256=")
+    assert receipt["sha256"] in (tmp_path / "audit.jsonl").read_text()
+
+
+def test_a_spare_engine_is_never_silent(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = create_app(Settings(models=models, model="tiny/1"))
+    with running(app) as client:
+        original = app.state.worker.read
+
+        async def spared(*arguments: Any) -> Any:
+            answer = await original(*arguments)
+            facts = answer.engine | {"instead_of": "fpga", "because": "a \n secret"}
+            return type(answer)(**{**answer.__dict__, "engine": facts, "engines": (facts,)})
+
+        monkeypatch.setattr(app.state.worker, "read", spared)
+        response = client.post("/v1/recognize?format=text", files=files(a_png=line_png(1)))
+        assert response.headers["warning"] == '199 zeile "read by cpu in the place of fpga, with the same result"'

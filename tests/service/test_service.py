@@ -162,18 +162,6 @@ def test_models_with_a_damaged_one_among_them(tmp_path: Path) -> None:
         assert client.get("/healthz").status_code == 200
 
 
-def test_description(service: httpx.Client) -> None:
-    described = service.get("/openapi.json").json()
-    assert set(described["paths"]) == {"/v1/recognize", "/v1/measure", "/v1/models", "/healthz"}
-    recognize = described["paths"]["/v1/recognize"]["post"]
-    assert set(recognize["requestBody"]["content"]) == {"multipart/form-data", "image/*"}
-    assert {p["name"] for p in recognize["parameters"]} == {"model", "reading", "beam"}
-    assert {"200", "413", "415", "422", "503"} <= set(recognize["responses"])
-    assert "application/problem+json" in recognize["responses"]["422"]["content"]
-    assert "Problem" in described["components"]["schemas"]
-    assert recognize["responses"]["200"]["content"]["application/json"]["example"]["lines"]
-
-
 def test_answers_keep_the_page_to_itself(service: httpx.Client) -> None:
     for path in ("/", "/static/page.js", "/nothing"):
         headers = service.get(path).headers

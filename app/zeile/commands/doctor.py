@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 
+from zeile.device import open_device
 from zeile.errors import DeviceBusy, DeviceError, OverlayMissing, ZeileError
 from zeile.hw.csim import COMPILERS
 from zeile.hw.design import hw_source
@@ -73,6 +74,19 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield from _fpga(settings, model)
     elif settings.engine == "cpu":
         yield _imported("native module", "zeile.native", "build it: `pip install .`, or use --engine reference")
+    elif settings.engine == "broker" and model is not None:
+        yield _broker(settings, model)
+
+
+def _broker(settings: Settings, model: Model) -> Finding:
+    """Whether the broker answers, and has the model."""
+    try:
+        with open_device("broker", model.network, settings=settings) as device:
+            facts = device.info
+    except ZeileError as error:
+        remedy = "start `zeile broker` with the same ZEILE_BROKER and ZEILE_MODELS, and --user for this user"
+        return Finding("broker", False, str(error), remedy)
+    return Finding("broker", True, f"at {settings.broker}, its engine is {facts.get('engine')} ({facts.get('path')})")
 
 
 def _fpga(settings: Settings, model: Model | None) -> Iterator[Finding]:

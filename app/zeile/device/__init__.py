@@ -106,10 +106,21 @@ def _fpga(network: Network, threads: int, settings: Settings | None) -> Device:
     return Fpga(network, overlay, emulate=emulate)
 
 
+def _broker(network: Network, threads: int, settings: Settings | None) -> Device:
+    from zeile.device.broker import Broker
+    from zeile.settings import Settings as Environment
+
+    path = (settings or Environment()).broker
+    if path is None:
+        raise DeviceError("engine 'broker': ZEILE_BROKER does not name a socket; set it to that of `zeile broker`")
+    return Broker(network, path)  # the broker has threads of its own
+
+
 _ENGINES: dict[str, Callable[[Network, int, Settings | None], Device]] = {
     "cpu": _cpu,
     "reference": _reference,
     "fpga": _fpga,
+    "broker": _broker,
 }
 
 ENGINES = tuple(_ENGINES)

@@ -85,6 +85,7 @@ class Fpga:
             "clock_mhz": round(self._board.clock_mhz, 3) if self._board else None,
             "pynq": pynq.__version__,
             "retries": self._retries,
+            "overlay": overlay_facts(self._overlay, emulate=self._emulate),
         }
 
     @property
@@ -294,6 +295,17 @@ class _Board:
             self._loop.run_until_complete(call())
         else:
             work()
+
+
+def overlay_facts(overlay: Overlay, *, emulate: bool) -> dict[str, Any]:
+    """What an answer's provenance says of an overlay; an emulated board makes no use of a bitstream."""
+    roles = ("emulated_hwh",) if emulate else ("bit", "hwh")
+    return {
+        "name": overlay.name,
+        "design_id": f"{overlay.design.design_id:016x}",
+        "emulated": emulate,
+        "files": {role: overlay.files[role][0] for role in roles if role in overlay.files},
+    }
 
 
 def _link(dma: Any, registers: Any, overlay: Overlay, patience_s: float) -> Link:

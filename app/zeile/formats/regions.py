@@ -8,7 +8,7 @@ The JSON, of which only ``lines`` and in each line one of ``box`` and ``polygon`
                {"id": "b", "polygon": [[x, y], [x, y], [x, y]]}]}
 
 Whole pixels of the image; right and bottom lie behind the last pixel, points of a polygon on its last pixels. What
-``zeile read --page --format json`` writes is such a document too. Unknown names are refused.
+``zeile read --page --format json`` or the service's /v1/pages writes is such a document too. Unknown names are refused.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from zeile.formats.page import Box, Point, Region
 _ALTO = re.compile(r"http://www\.loc\.gov/standards/alto/ns-v([234])#")
 _PAGE = re.compile(r"http://schema\.primaresearch\.org/PAGE/gts/pagecontent/(\d{4}-\d\d-\d\d)")
 _NUMBER = re.compile(r"([+-]?)0*(\d{1,9})(?:\.(\d{0,6})\d*)?")
-_PAGE_NAMES = {"file", "width", "height", "lines"}
-_LINE_NAMES = {"id", "box", "polygon", "text", "confidence", "characters", "error"}
+_ANSWER_NAMES = {"segmented", "model", "engine", "time_ms", "provenance", "audit"}  # of the service
+_PAGE_NAMES = {"file", "width", "height", "lines"} | _ANSWER_NAMES
+_LINE_NAMES = {"id", "box", "polygon", "text", "confidence", "characters", "alternatives", "error"}
 _COORDINATE = 10**9
 
 
@@ -220,6 +221,9 @@ def _too_many(limits: DocumentLimits) -> BadDocument:
 
 
 def _json_lines(data: bytes, size: tuple[int, int], limits: DocumentLimits) -> Iterator[Region]:
+    objects, values = limits.elements // 4, 2 * limits.elements
+    if data.count(b"{") > objects or data.count(b",") + data.count(b"[") > values:  # parsing would take long already
+        raise BadDocument(f"the JSON has more than {objects} objects or {values} values; leave the characters out")
     try:
         page = json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -3,25 +3,23 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 from zeile.beam import BeamOptions
-from zeile.device import Device, Frames, Scores, open_device
-from zeile.errors import BadManifest, BadSettings
-from zeile.manifest import Model, find_model, list_models, load_model
-from zeile.network import Network
-from zeile.pipeline import Recognizer
-from zeile.service.spare import Spare
+from zeile.device import Device, open_device
+from zeile.errors import DeviceError
+from zeile.manifest import Model
+from zeile.pipeline import Decoder
+from zeile.service.breaker import Breaker
+from zeile.service.circuit import Circuit
+from zeile.service.golden import Golden, SelfTestFailed, golden_of
+from zeile.service.metrics import Metrics
 from zeile.settings import Settings
 
-BOARD, SPARE = "fpga", "cpu"
-"""The engine that has another one behind it, and that one."""
+BOARDS, SPARE = ("fpga", "broker"), "cpu"
+"""The engines that have another one behind them, and that one."""
 
 MAX_OPEN = 4
 """Models kept open; the one unused for longest is closed first."""
@@ -35,129 +33,135 @@ class Options:
         folder: of the model; resolved once a request, so that one version reads all its lines.
         reading: a reading of the model; None is the model's default.
         beam: width of the beam search; 0 takes the best path.
+        alternatives: readings of each line that are kept; needs the beam search.
     """
 
     folder: Path
     reading: str | None = None
     beam: int = 0
+    alternatives: int = 0
+
+    def decoder(self, model: Model) -> Decoder:
+        """What makes lines of the engine's scores.
+
+        Raises:
+            BadSettings: the model has no such reading; alternatives of the best path.
+        """
+        beam = BeamOptions(width=self.beam) if self.beam else None
+        return Decoder(model, reading=self.reading, beam=beam, alternatives=self.alternatives)
 
 
-class Stopwatch:
-    """A device that remembers when it last worked, which splits a batch's time into before, in and after it.
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """A model and the device that runs it.
 
     Attributes:
-        began: start of the last batch, seconds of ``time.perf_counter``.
-        ended: its end.
+        model: that it holds.
+        device: with its network.
+        breaker: what stands before a board; None for engines of this machine's processor.
     """
 
-    def __init__(self, device: Device) -> None:
-        self._device = device
-        self.began = self.ended = 0.0
-
-    @property
-    def info(self) -> dict[str, Any]:
-        return self._device.info
-
-    def run(self, frames: Frames) -> Scores:
-        return self.run_batch([frames])[0]
-
-    def run_batch(self, lines: Sequence[Frames]) -> list[Scores]:
-        self.began = time.perf_counter()
-        try:
-            return self._device.run_batch(lines)
-        finally:
-            self.ended = time.perf_counter()
-
-    def close(self) -> None:
-        self._device.close()
-
-    def __enter__(self) -> Stopwatch:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-@dataclass(frozen=True)
-class Engine:
-    """A model and the device that runs it."""
-
     model: Model
-    device: Stopwatch
+    device: Device
+    breaker: Breaker | None = None
 
 
 class Engines:
-    """Open models of a service.
+    """Open models of a service, by what is in them: a model that was loaded anew is another one.
 
     Args:
-        settings: names the folder of models, the default model, the engine and its threads.
+        settings: names the engine and its threads.
+        metrics: of the service.
+
+    Attributes:
+        circuit: of the board, whatever models run on it.
+        folders: of the open models; may be read in any thread.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._open: OrderedDict[Path, Engine] = OrderedDict()
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings, self._metrics = settings, metrics
+        self._open: OrderedDict[str, Engine] = OrderedDict()
+        self.circuit = Circuit(self._metrics)
+        self.folders: frozenset[Path] = frozenset()
 
-    def recognizer(self, options: Options) -> tuple[Recognizer, Engine]:
-        """A recognizer for the options, with the engine that it uses.
+    def engine(self, model: Model) -> Engine:
+        """The engine of a model, opened if it is not.
 
         Raises:
-            BadSettings: no such reading.
-            BadManifest: the model is damaged.
-            DeviceError: the engine cannot run it.
+            DeviceError: it cannot run the model.
         """
-        engine = self._engine(options.folder)
-        beam = BeamOptions(width=options.beam) if options.beam else None
-        return Recognizer(engine.model, engine.device, reading=options.reading, beam=beam), engine
+        if model.sha256 not in self._open:
+            engine = self._opened(model)
+            if len(self._open) >= MAX_OPEN:
+                self._open.popitem(last=False)[1].device.close()
+            self._open[model.sha256] = engine
+            self._noted()
+        self._open.move_to_end(model.sha256)
+        return self._open[model.sha256]
+
+    def test(self, model: Model, golden: Golden) -> Engine:
+        """Have the engine of a model read the test lines; one that fails is closed again.
+
+        A board that fails is left alone until an operator says otherwise, and what stands in for it is tested.
+
+        Raises:
+            SelfTestFailed: its integers are not the expected ones.
+            DeviceError: it cannot run the model.
+        """
+        engine = self.engine(model)
+        try:
+            try:
+                golden.test(engine.device, model)
+            except SelfTestFailed as error:
+                if engine.breaker is None or not self.circuit.closed:
+                    raise
+                engine.breaker.hold(str(error))
+                golden.test(engine.device, model)
+        except DeviceError:
+            self._close(model.sha256)
+            raise
+        return engine
+
+    def probe(self) -> None:
+        """Test a board whose pause is over."""
+        for engine in self._open.values():
+            if engine.breaker is not None:
+                engine.breaker.probe()
+
+    def drop(self, folder: Path) -> None:
+        """Close the engines of a folder's models."""
+        for sha256 in [key for key, engine in self._open.items() if engine.model.folder == folder]:
+            self._close(sha256)
 
     def close(self) -> None:
         """Close all devices."""
-        while self._open:
-            self._open.popitem()[1].device.close()
+        for sha256 in list(self._open):
+            self._close(sha256)
 
-    def _engine(self, folder: Path) -> Engine:
-        if folder not in self._open:
-            model = load_model(folder)
-            device = self._opened(model.network)
-            if len(self._open) == MAX_OPEN:
-                self._open.popitem(last=False)[1].device.close()
-            self._open[folder] = Engine(model, Stopwatch(device))
-        self._open.move_to_end(folder)
-        return self._open[folder]
+    def _close(self, sha256: str) -> None:
+        self._open.pop(sha256).device.close()
+        self._noted()
 
-    def _opened(self, network: Network) -> Device:
+    def _noted(self) -> None:
+        self.folders = frozenset(engine.model.folder for engine in self._open.values())
+        self._metrics.models_open.set(len(self._open))
+
+    def _opened(self, model: Model) -> Engine:
         """A device of the engine; a board, which may fail at any time, has the CPU behind it."""
         settings = self._settings
 
         def opened(engine: str) -> Device:
-            return open_device(engine, network, threads=settings.threads, settings=settings)
+            return open_device(engine, model.network, threads=settings.threads, settings=settings)
 
-        if settings.engine != BOARD:
-            return opened(settings.engine)
-        return Spare(BOARD, lambda: opened(BOARD), lambda: opened(SPARE))
-
-
-def folder_of(asked: str | None, settings: Settings) -> Path:
-    """Folder of the model that a request asks for.
-
-    Whoever starts the service may name any folder as its default. A request may name only what lies in the folder
-    of models, so that it cannot probe or open other paths.
-
-    Args:
-        asked: "name", "name/version", or None for the service's default.
-        settings: of the service.
-
-    Raises:
-        BadSettings: the request's model does not exist.
-        BadManifest: the service's own default does not exist.
-    """
-    if asked is None:
-        try:
-            return find_model(settings.model, settings.models)
-        except BadSettings as error:
-            raise BadManifest(str(error)) from None
-    known = [f"{folder.parent.name}/{folder.name}" for folder in list_models(settings.models)]
-    if not any(asked in (name, name.partition("/")[0]) for name in known):
-        raise BadSettings(f"model {asked[:80]!r} is unknown; this service has {', '.join(known) or 'none'}")
-    return find_model(asked, settings.models)
+        if settings.engine not in BOARDS:
+            return Engine(model, opened(settings.engine))
+        breaker = Breaker(
+            settings.engine,
+            lambda: opened(settings.engine),
+            lambda: opened(SPARE),
+            lambda: golden_of(model),
+            self.circuit,
+            self._metrics,
+            settings.checked,
+        )
+        return Engine(model, breaker, breaker)

@@ -7,10 +7,12 @@ larger than the memory. Lines are read by the worker, a chunk at a time, beside 
 
 from __future__ import annotations
 
-import tempfile
+import hashlib
+import shutil
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,111 +21,202 @@ from starlette.concurrency import run_in_threadpool
 
 from zeile.errors import BadData, BadImage
 from zeile.evaluate import Evaluation
-from zeile.samples import Sample, open_lines
+from zeile.samples import Sample, count_lines, open_lines
 from zeile.service import answers
-from zeile.service.batch import BATCH_LINES, Stages
+from zeile.service.acknowledge import Acknowledged
+from zeile.service.archives import Archive, ArchiveLimits
+from zeile.service.batch import Stages
 from zeile.service.engines import Options
-from zeile.service.problems import BadForm
+from zeile.service.images import CHUNK_BYTES, CHUNK_LINES, Chunk, Part, read_chunks
+from zeile.service.problems import BadForm, Overloaded
+from zeile.service.provenance import canonical
+from zeile.service.ticket import Ticket
 from zeile.service.uploads import Upload
-from zeile.service.worker import Worker
+from zeile.service.worker import Answer, Worker
 
-MAX_UNPACKED_BYTES = 1 << 30
 MAX_MANIFEST_BYTES = 16 << 20
-CHUNK_BYTES = 8 << 20
-"""Image files held at a time, unless a single one is longer."""
+
+Acknowledge = Callable[[Answer], Awaitable[Acknowledged]]
+"""Logs an answer and gives its provenance."""
 
 
-async def measure_files(files: Sequence[Upload], split: str | None, worker: Worker, asked: Options) -> dict[str, Any]:
-    """Read the lines of a zip file, or of images with their .gt.txt.
-
-    Args:
-        files: one zip file, or images and texts.
-        split: of a manifest.tsv; None takes all lines.
-        worker: reads the lines.
-        asked: how.
-
-    Returns:
-        A ``schemas.Measurement``.
+async def saved(files: Sequence[Upload], folder: Path, limits: ArchiveLimits) -> Path:
+    """Write the files of a request; returns the zip file if there is one alone, else the folder.
 
     Raises:
         BadForm: a file has no name or one that cannot be used.
-        BadData: no lines, a damaged zip file, or an image that cannot be read.
-        ZeileError: as ``Worker.read``.
+        BadArchive: the zip file cannot be used.
+        ArchiveTooLarge: it has more in it than the limits allow.
+        Overloaded: the disk is full.
     """
-    began = time.perf_counter()
-    samples: list[Sample] = []
-    texts: list[str] = []
-    stages, reading = Stages(), 0.0
-    with tempfile.TemporaryDirectory(prefix="zeile-") as folder:
-        source = await _save(files, Path(folder))
-        try:
-            chunks = await run_in_threadpool(_opened, source, split)
-            while chunk := await run_in_threadpool(next, chunks, None):
-                asking = time.perf_counter()
-                answer = await worker.read([sample.data for sample in chunk], asked)
-                reading += time.perf_counter() - asking
-                stages += answer.stages
-                for sample, line in zip(chunk, answer.lines, strict=True):
-                    if isinstance(line, BadImage):
-                        raise BadData(f"line {sample.id}: {line}")
-                    samples.append(replace(sample, data=b""))
-                    texts.append(line.text)
-        except BadData as error:
-            raise BadData(_without(folder, str(error))) from None
-    evaluation = await run_in_threadpool(lambda: Evaluation.of(samples, texts).to_json())
-    return {
-        "evaluation": evaluation,
-        "lines_per_second": round(len(samples) / reading, 1),
-        "model": answers.model(answer.model),
-        "engine": answer.engine,
-        "time_ms": answers.times(stages, time.perf_counter() - began),
-    }
-
-
-async def _save(files: Sequence[Upload], folder: Path) -> Path:
-    """Write the files; returns the zip file if there is one alone, else the folder."""
+    single_zip = len(files) == 1 and (files[0].is_zip or not files[0].field or files[0].name.lower().endswith(".zip"))
+    if single_zip:
+        await run_in_threadpool(Archive, files[0].file, limits)
     for file in files:
-        data = await file.read()
-        single_zip = len(files) == 1 and data[:2] == b"PK"
         name = file.name or ("lines.zip" if single_zip else "")
         if name in ("", ".", "..") or not name.isprintable() or len(name.encode()) > 200:
             raise BadForm(f"a file is named {name[:40]!r}; name images and texts alike, as 001.png and 001.gt.txt")
         if (folder / name).exists():
             raise BadForm(f"the name {name!r} occurs twice; pairs of image and text go by their names")
-        await run_in_threadpool((folder / name).write_bytes, data)
+        try:
+            await run_in_threadpool(_copy, file, folder / name)
+        except OSError as error:
+            raise Overloaded(
+                f"the set cannot be kept on disk: {error.strerror}; have room made in ZEILE_SPOOL, or send fewer lines"
+            ) from None
         if single_zip:
             return folder / name
     return folder
 
 
-def _opened(source: Path, split: str | None) -> Iterator[list[Sample]]:
-    """Chunks of the lines, checked as far as that is possible before unpacking."""
+def _copy(file: Upload, to: Path) -> None:
+    file.file.seek(0)
+    with to.open("xb") as copy:
+        shutil.copyfileobj(file.file, copy)
+
+
+class Measuring:
+    """A set of lines on its way through the worker.
+
+    Args:
+        source: the zip file or folder, see ``saved``.
+        split: of a manifest.tsv; None takes all lines.
+        worker: reads the lines.
+        asked: how.
+        ticket: of the request.
+        acknowledge: logs a part of the answer.
+
+    Attributes:
+        done: lines that were read so far.
+        total: lines of the set; None until they are counted.
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        split: str | None,
+        worker: Worker,
+        asked: Options,
+        ticket: Ticket,
+        acknowledge: Acknowledge,
+    ) -> None:
+        self._source, self._split = source, split
+        self._worker, self._asked, self._ticket, self._acknowledge = worker, asked, ticket, acknowledge
+        self._samples: list[Sample] = []
+        self._texts: list[str] = []
+        self._stages = Stages()
+        self._origin = _Origin()
+        self.done = 0
+        self.total: int | None = None
+
+    async def measured(self) -> dict[str, Any]:
+        """Read the lines and count the errors.
+
+        Returns:
+            A ``job_schemas.Measurement``.
+
+        Raises:
+            BadData: no lines, a damaged zip file, or an image that cannot be read.
+            ZeileError: as ``Worker.read``.
+        """
+        began = time.perf_counter()
+        try:
+            self.total = await run_in_threadpool(_counted, self._source, self._split)
+            reading = time.perf_counter()
+            async with aclosing(read_chunks(self._chunks(), self._worker, self._asked, self._ticket)) as parts:
+                async for part in parts:
+                    await self._take(part)
+            reading = time.perf_counter() - reading
+        except BadData as error:
+            raise BadData(_without(self._source, str(error))) from None
+        evaluation = await run_in_threadpool(lambda: Evaluation.of(self._samples, self._texts).to_json())
+        return {
+            "evaluation": evaluation,
+            "lines_per_second": round(self.done / reading, 1),
+            "characters_per_second": round(sum(map(len, self._texts)) / reading, 1),
+            "time_ms": answers.times(self._stages, time.perf_counter() - began),
+            **self._origin.facts(),
+        }
+
+    async def _chunks(self) -> AsyncIterator[Chunk]:
+        samples = await run_in_threadpool(open_lines, self._source, self._split)
+        while chunk := await run_in_threadpool(_some, samples):
+            # Without its image: that is the worker's from here on.
+            self._samples += [replace(sample, data=b"") for sample in chunk]
+            yield Chunk([sample.id for sample in chunk], [sample.data for sample in chunk])
+
+    async def _take(self, part: Part) -> None:
+        for name, line in zip(part.names, part.answer.lines, strict=True):
+            if isinstance(line, BadImage):
+                raise BadData(f"line {name}: {line}")
+            self._texts.append(line.text)
+        self._origin.add(part.answer, await self._acknowledge(part.answer))
+        self._stages += part.answer.stages
+        self.done += len(part.names)
+
+
+class _Origin:
+    """Where an answer comes from whose parts were logged one by one."""
+
+    def __init__(self) -> None:
+        self._output = hashlib.sha256()
+        self._provenance: dict[str, Any] = {}
+        self._answer: Answer | None = None
+        self._known: Acknowledged | None = None
+
+    def add(self, answer: Answer, known: Acknowledged) -> None:
+        """A further part; all are read with the same model and options."""
+        self._answer, self._known, provenance = answer, known, known.origin
+        for line in answer.lines:
+            self._output.update(canonical(line) + b"\n")
+        before, self._provenance = self._provenance, dict(provenance)
+        if before:
+            for each in ("inputs", "frames", "outputs"):
+                self._provenance[each] = before[each] + provenance[each]
+            more = [engine for engine in provenance["engines"] if engine not in before["engines"]]
+            self._provenance["engines"] = before["engines"] + more
+            self._provenance["overlay"] = before["overlay"] or provenance["overlay"]
+
+    def facts(self) -> dict[str, Any]:
+        """Model, engine and provenance of the whole."""
+        assert self._answer is not None
+        assert self._known is not None
+        whole = self._provenance | {"output": {"sha256": self._output.hexdigest()}}
+        return {
+            "model": answers.model(self._answer.model),
+            "engine": self._answer.engine,
+            **self._known.facts(),  # the last record's hash stands for those before it
+            "provenance": whole,
+        }
+
+
+def _counted(source: Path, split: str | None) -> int:
     if source.is_file():
         try:
             with zipfile.ZipFile(source) as file:
-                members = file.infolist()
-        except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
-            raise BadData(f"{source}: is not a zip file ({error})") from None
-        unpacked = sum(member.file_size for member in members)
-        manifest = max((m.file_size for m in members if m.filename.endswith("manifest.tsv")), default=0)
-        for what, size, limit in (("it", unpacked, MAX_UNPACKED_BYTES), ("manifest.tsv", manifest, MAX_MANIFEST_BYTES)):
-            if size > limit:
-                raise BadData(f"{source}: unpacked, {what} has {size} bytes, at most {limit} are read; split the set")
-    return _chunks(open_lines(source, split))
+                manifest = max((m.file_size for m in file.infolist() if m.filename.endswith("manifest.tsv")), default=0)
+        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+            raise BadData(f"the zip file is damaged: {error}; pack it again") from None
+        if manifest > MAX_MANIFEST_BYTES:
+            raise BadData(
+                f"manifest.tsv has {manifest} bytes unpacked, at most {MAX_MANIFEST_BYTES} are read; split the set"
+            )
+    return count_lines(source, split)
 
 
-def _chunks(lines: Iterator[Sample]) -> Iterator[list[Sample]]:
+def _some(samples: Iterator[Sample]) -> list[Sample]:
+    """The next lines, as many as the worker is given at a time; none at the end."""
     chunk: list[Sample] = []
     size = 0
-    for sample in lines:
-        if chunk and (len(chunk) == BATCH_LINES or size + len(sample.data) > CHUNK_BYTES):
-            yield chunk
-            chunk, size = [], 0
+    for sample in samples:
         chunk.append(sample)
         size += len(sample.data)
-    yield chunk
+        if len(chunk) == CHUNK_LINES or size >= CHUNK_BYTES:
+            break
+    return chunk
 
 
-def _without(folder: str, message: str) -> str:
+def _without(source: Path, message: str) -> str:
     """The message without the path of our temporary folder."""
-    return message.replace(f"{folder}/", "").replace(folder, "the files")
+    folder = source if source.is_dir() else source.parent
+    return message.replace(f"{folder}/", "").replace(str(folder), "the files")

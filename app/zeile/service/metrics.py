@@ -6,6 +6,8 @@ Counters count what was acknowledged, so that they equal the tally that a client
 
 from __future__ import annotations
 
+from collections import deque
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -19,10 +21,13 @@ class Metrics:
 
     Attributes:
         registry: holds them all; whoever measures something of its own registers a collector here.
+        latencies: when the last requests with lines were answered, and how long it took, ``time.monotonic`` seconds
+            both; for the page, which shows exact quantiles of the last seconds.
     """
 
     def __init__(self) -> None:
         self.registry = own = CollectorRegistry()
+        self.latencies: deque[tuple[float, float]] = deque(maxlen=8192)
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"zeile_{name}", text, labels, registry=own)

@@ -1,42 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a client can know of the models before asking for one."""
+"""What a client can know of a model before asking for it."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from zeile.alphabet import DIPLOMATIC
 from zeile.errors import BadManifest
-from zeile.manifest import list_models, load_model
-from zeile.schema import MANIFEST
+from zeile.manifest import load_model
+from zeile.schema import MAX_FILES
 from zeile.service import schemas
-from zeile.service.engines import folder_of
 from zeile.service.problems import problem
-from zeile.settings import Settings
 
 
-def facts(settings: Settings) -> schemas.Models:
-    """Every model of the service; reads and checks those that changed since the last call.
+def name_of(folder: Path) -> str:
+    """The "name/version" of a model's folder."""
+    return f"{folder.parent.name}/{folder.name}"
 
-    The default comes first if it lies outside the folder of models.
-    """
-    folders = list_models(settings.models)
+
+def facts_of(folder: Path) -> schemas.ModelFacts:
+    """Facts of a model folder, which is read and checked if it has changed since the last call."""
+    return _facts(folder, disk_state(folder))
+
+
+def disk_state(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Names, sizes and times of a model's files: two states that are equal hold the same model."""
+    files = sorted(islice(folder.rglob("*"), 2 * MAX_FILES))
     try:
-        default = folder_of(None, settings)
-    except BadManifest:
-        default = None
-    if default is not None and default not in folders:
-        folders.insert(0, default)
-    known = [_facts(folder, (folder / MANIFEST).stat().st_mtime_ns) for folder in folders]
-    return schemas.Models(
-        models=[m.model_copy(update={"default": f == default}) for f, m in zip(folders, known, strict=True)]
-    )
+        stats = [(str(path.relative_to(folder)), path.lstat()) for path in files]
+    except OSError:
+        return ()  # it is changing just now
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
 @lru_cache(maxsize=256)
-def _facts(folder: Path, changed_ns: int) -> schemas.ModelFacts:
-    """Facts of a model folder; ``changed_ns`` tells one state of its manifest from the next."""
+def _facts(folder: Path, state: object) -> schemas.ModelFacts:
     try:
         model = load_model(folder)
     except BadManifest as error:

@@ -15,8 +15,19 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
-from zeile.errors import BadData, BadDocument, BadImage, BadManifest, BadSettings, DeviceError, ImageTooLarge, ZeileError
+from zeile.errors import (
+    BadData,
+    BadDocument,
+    BadImage,
+    BadManifest,
+    BadSettings,
+    DeviceError,
+    ImageTooLarge,
+    ZeileError,
+    bare,
+)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -35,12 +46,22 @@ class BadForm(ZeileError):
     """The form cannot be parsed, or its fields are not the ones that are read."""
 
 
+class BadTensors(ZeileError):
+    """An inference request of the Open Inference Protocol that cannot be used."""
+
+
 class UnsupportedBody(ZeileError):
     """The body's media type is none that is read."""
 
 
+class NotAcceptable(ZeileError):
+    """None of the media types that the client accepts is written."""
+
+
 class TooSlow(ZeileError):
     """The client did not send its request in time."""
+
+    headers: ClassVar[Mapping[str, str]] = {"connection": "close"}  # the rest of it is not waited for either
 
 
 class BadArchive(ZeileError):
@@ -86,8 +107,16 @@ class Overloaded(Busy):
     """The queue or the number of requests is at its limit, or the service is stopping."""
 
 
+class Unlogged(Busy):
+    """The audit log cannot be written, and nothing is answered that is not in it."""
+
+
 class TooFast(Busy):
     """The client asks for more than its share."""
+
+
+class NotReady(Busy):
+    """The service is starting or stopping, failed its self-test, or its engine hangs."""
 
 
 class Expired(ZeileError):
@@ -119,7 +148,9 @@ KINDS: Mapping[type[Exception], Kind] = {
     BodyTooLarge: Kind(413, "body-too-large", "Body too large"),
     TooManyFiles: Kind(413, "too-many-files", "Too many files"),
     BadForm: Kind(422, "bad-form", "Form cannot be used"),
+    BadTensors: Kind(400, "bad-tensors", "Inference request cannot be used"),
     UnsupportedBody: Kind(415, "unsupported-body", "Media type is not read"),
+    NotAcceptable: Kind(406, "not-acceptable", "Format is not written"),
     BadDocument: Kind(422, "bad-document", "Layout document cannot be used"),
     BadArchive: Kind(422, "bad-archive", "Zip file cannot be used"),
     ArchiveTooLarge: Kind(413, "archive-too-large", "Zip file too large"),
@@ -129,7 +160,9 @@ KINDS: Mapping[type[Exception], Kind] = {
     NotKnown: Kind(404, "not-known", "There is none of that name"),
     Conflict: Kind(409, "conflict", "Not possible in this state"),
     TooFast: Kind(429, "too-fast", "Too many requests of this client"),
-    Overloaded: Kind(503, "overloaded", "Service is full"),
+    NotReady: Kind(503, "not-ready", "Service is not ready"),
+    Busy: Kind(503, "overloaded", "Service is full"),
+    Unlogged: Kind(503, "unlogged", "Audit log cannot be written"),
     Expired: Kind(504, "expired", "Deadline passed"),
     RequestValidationError: Kind(422, "bad-option", "Option cannot be used"),
     ClientDisconnect: Kind(400, "cut-off", "Body cut off"),
@@ -145,6 +178,8 @@ def kind_of(error: Exception) -> Kind:
 
 def problem(error: Exception) -> dict[str, Any]:
     """An error as problem details; the inside of an unforeseen one is not shown."""
+    if isinstance(error, HTTPException) and error.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI, of a JSON body
+        error = BadSettings("the body cannot be parsed; send JSON in UTF-8, with Content-Type application/json")
     if isinstance(error, HTTPException):
         title = HTTPStatus(error.status_code).phrase
         return {"type": "about:blank", "title": title, "status": error.status_code, "detail": str(error.detail)}
@@ -160,24 +195,36 @@ def problem(error: Exception) -> dict[str, Any]:
     return {"type": f"urn:zeile:problem:{kind.name}", "title": kind.title, "status": kind.status, "detail": detail}
 
 
-def response(error: Exception) -> Response:
-    """An error as an answer."""
+def response(error: Exception, scope: Scope | None = None) -> Response:
+    """An error as an answer.
+
+    Args:
+        error: any.
+        scope: of the request, whose state is told the kind of problem for the metrics and the log.
+    """
     body = problem(error)
+    if scope is not None:
+        known = body["type"].startswith("urn:")
+        scope.setdefault("state", {})["problem"] = body["type"].rpartition(":")[2] if known else "http"
+        if scope["path"].startswith("/v2"):  # where clients of the Open Inference Protocol look for it
+            body["error"] = body["detail"]
     headers = dict(getattr(error, "headers", None) or {})
     content = json.dumps(body, ensure_ascii=False).encode()
     return Response(content, body["status"], headers, MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
-    """Let every error of the app end as problem details."""
-    for error in (ZeileError, RequestValidationError, HTTPException, ClientDisconnect, Exception):
+    """Let every error of the app end as problem details; the unforeseen ones are answered by ``record.Record``."""
+    for error in (ZeileError, RequestValidationError, HTTPException, ClientDisconnect):
         app.add_exception_handler(error, _answer)
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    answer = response(error)
-    if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    answer = response(error, request.scope)
+    # Of who had to go away for the load the line of the request says enough.
+    if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, Busy | Expired):
         log.error("%s %r: %s: %s", request.method, request.url.path, type(error).__name__, error)
+    bare(error)
     return answer
 
 

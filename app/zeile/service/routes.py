@@ -1,141 +1,118 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The endpoints."""
+"""/v1/recognize: images of lines in, texts out."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
+from typing import Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
-from starlette.concurrency import run_in_threadpool
+from fastapi import APIRouter, Depends, Request, Response
 
-import zeile
-from zeile.errors import BadImage
-from zeile.service import answers, models, schemas
-from zeile.service.batch import BATCH_LINES, Stages
-from zeile.service.engines import Options, folder_of
-from zeile.service.measure import measure_files
-from zeile.service.problems import KINDS, MEDIA_TYPE
-from zeile.service.uploads import FIELDS, uploads
-from zeile.service.worker import Worker
+from zeile.errors import BadImage, BadSettings
+from zeile.formats import line_page
+from zeile.service import answers, description, outputs, schemas
+from zeile.service.acknowledge import Acknowledged, acknowledged
+from zeile.service.asking import Asking, requires, watched
+from zeile.service.images import Image, Part, fetched, joined, read_chunks, sent_images
+from zeile.service.options import Asked
+from zeile.service.outputs import Format, Streamed, Wanted
+from zeile.service.problems import TooManyFiles
+from zeile.service.streaming import Acknowledge, rows
+from zeile.service.uploads import MAX_FILES, ZIP_TYPES
+from zeile.service.worker import Answer, Worker
 
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(requires("read"))])
 
-MAX_BEAM = 64
-
-
-def options(
-    request: Request,
-    model: Annotated[str | None, Query(description="name or name/version of /v1/models")] = None,
-    reading: Annotated[str | None, Query(description="reading of the model; default: its first")] = None,
-    beam: Annotated[int, Query(ge=0, le=MAX_BEAM, description="width of the beam search; 0: the best path")] = 0,
-) -> Options:
-    """Query parameters of /v1/recognize and /v1/measure; run in a thread, because it looks at the models on disk."""
-    return Options(folder_of(model, request.app.state.settings), reading, beam)
-
-
-def _worker(request: Request) -> Worker:
-    worker: Worker = request.app.state.worker
-    return worker
-
-
-Asked = Annotated[Options, Depends(options)]
-Working = Annotated[Worker, Depends(_worker)]
-
-
-def _body(media_types: Mapping[str, str]) -> dict[str, Any]:
-    """OpenAPI of a body: a form of files, or one file of the media types given with their descriptions."""
-    binary = {"type": "string", "format": "binary"}
-    fields = {name: {"type": "array", "items": binary} for name in FIELDS}
-    form = {"schema": {"type": "object", "properties": fields, "additionalProperties": False}}
-    raw = {name: {"schema": binary | {"description": text}} for name, text in media_types.items()}
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": form} | raw}}
-
-
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI of the errors of an endpoint."""
-    titles = {s: " / ".join(sorted({k.title for k in KINDS.values() if k.status == s})) for s in statuses}
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": title, "content": content} for status, title in titles.items()}
-
-
-def _example(answer: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI of a good answer."""
-    return {200: {"content": {"application/json": {"example": answer}}}}
+_BODIES = {
+    "image/*": "an image of one text line",
+    **dict.fromkeys(ZIP_TYPES, "images of text lines"),
+    "application/octet-stream": "either of them",
+}
 
 
 @router.post(
     "/v1/recognize",
     response_model=schemas.Recognition,
-    responses=_example(schemas.RECOGNITION) | _problems(413, 415, 422, 500, 503),
-    openapi_extra=_body({"image/*": "an image of one text line"}),
+    responses=description.answer({}, outputs.OTHERS)
+    | description.problems(401, 403, 406, 408, 413, 415, 422, 429, 500, 503, 504),
+    openapi_extra=description.body(description.files(), _BODIES),
 )
-async def recognize(request: Request, asked: Asked, worker: Working) -> Response:
+async def recognize(request: Request, asked: Asked, issued: Asking, wanted: Wanted) -> Response:
     """Read images of text lines.
 
-    Of several files, a bad one is reported in its place and the others are read; a single bad one is the answer.
+    Send them as the files of a form, one as the body, or any number as a zip file in either place. The answer has a
+    line for each image, in the order of the form and of each zip file's directory.
+
+    Of several images, a bad one is reported in its place and the others are read; a single bad one is the answer.
     """
-    parts: list[bytes] = []
-    stages = Stages()
-    async with uploads(request, ["image/*"]) as files:
+    worker: Worker = request.app.state.worker  # not by Depends, as nothing that every line would wait for need be
+    worker.check(issued)
+    request.app.state.audit.check()
+    async with AsyncExitStack() as held:
+        images = await held.enter_async_context(sent_images(request))
         began = time.perf_counter()
-        for first in range(0, len(files), BATCH_LINES):
-            chunk = files[first : first + BATCH_LINES]
-            answer = await worker.read([await file.read() for file in chunk], asked)
-            if len(files) == 1 and isinstance(answer.lines[0], BadImage):
-                raise answer.lines[0]
-            parts.extend(
-                answers.encoded(answers.line(f.name, line)) for f, line in zip(chunk, answer.lines, strict=True)
-            )
-            stages += answer.stages
-        total = time.perf_counter() - began
-    facts = {
-        "model": answers.model(answer.model),
-        "engine": answer.engine,
-        "time_ms": answers.times(stages, total),
-    }
-    body = b'{"lines":[' + b",".join(parts) + b"]," + answers.encoded(facts)[1:]
-    return Response(body, media_type="application/json")
+        _check(images, wanted)
+        await held.enter_async_context(watched(request, issued))
+        parts = await held.enter_async_context(aclosing(read_chunks(fetched(images), worker, asked, issued)))
+
+        async def acknowledge(answer: Answer) -> Acknowledged:
+            return await acknowledged(request, "recognize", answer, asked, issued)
+
+        if wanted == "ndjson":
+            first = await anext(parts)
+            _raise_single(images, first.answer)
+            known = await acknowledge(first.answer)
+            pieces = rows(first, known, parts, _head, acknowledge, issued, began)
+            return Streamed(pieces, held.pop_all(), outputs.NDJSON, outputs.headers(first.answer))
+        if wanted == "json":
+            return await _json(images, parts, acknowledge, began)
+        whole = joined([part async for part in parts])
+        _raise_single(images, whole.answer)
+        answer = whole.answer
+        known = await acknowledge(answer)
+        read = zip(whole.names, answer.sizes, answer.lines, answer.inputs, strict=True)
+        pages = [line_page(*each) for each in read]
+        return await outputs.document(wanted, pages, known.origin, outputs.headers(answer) | known.headers())
+    raise AssertionError("nothing in the block swallows an error")
 
 
-@router.post(
-    "/v1/measure",
-    response_model=schemas.Measurement,
-    responses=_problems(413, 415, 422, 500, 503),
-    openapi_extra=_body({"application/zip": "NNN.png with NNN.gt.txt, or manifest.tsv with <id>.png"}),
-)
-async def measure(
-    request: Request,
-    asked: Asked,
-    worker: Working,
-    split: Annotated[str | None, Query(description="only lines of this split of a manifest.tsv")] = None,
+def _check(images: Sequence[Image], wanted: Format) -> None:
+    """Refuse more than the format can hold."""
+    if wanted == "page" and len(images) != 1:
+        raise BadSettings(
+            f"a PAGE document describes one image, {len(images)} were sent; send each alone, or ask for alto"
+        )
+    if wanted != "ndjson" and len(images) > MAX_FILES:
+        raise TooManyFiles(
+            f"the request has {len(images)} images, at most {MAX_FILES} are answered in one piece; "
+            "ask for ?format=ndjson, which is sent line by line"
+        )
+
+
+def _raise_single(images: Sequence[Image], answer: Answer) -> None:
+    if len(images) == 1 and isinstance(answer.lines[0], BadImage):
+        raise answer.lines[0]
+
+
+def _head(index: int, name: str) -> Mapping[str, Any]:
+    return {"index": index, "file": name}
+
+
+async def _json(
+    images: Sequence[Image], parts: AsyncIterator[Part], acknowledge: Acknowledge, began: float
 ) -> Response:
-    """Read lines with ground truth and count the errors.
-
-    Send a zip file of NNN.png and NNN.gt.txt, one of manifest.tsv and <id>.png, or images and their .gt.txt as the
-    files of a form.
-    """
-    async with uploads(request, ["application/zip", "application/x-zip-compressed"]) as files:
-        measurement = await measure_files(files, split, worker, asked)
-    return Response(answers.encoded(measurement), media_type="application/json")
-
-
-@router.get("/v1/models")
-async def list_models(request: Request) -> schemas.Models:
-    """Models that can be asked for, by name and version, lowest first."""
-    return await run_in_threadpool(models.facts, request.app.state.settings)
-
-
-@router.get("/healthz", response_model=schemas.Health, responses=_problems(503))
-async def healthz(worker: Working) -> schemas.Health:
-    """Whether the default model can read."""
-    if worker.fault is not None or worker.opened is None:
-        raise worker.fault or RuntimeError("the worker was never started")
-    return schemas.Health(
-        status="ok",
-        version=zeile.__version__,
-        model=schemas.ModelName(**answers.model(worker.opened.model)),
-        engine=worker.opened.engine,
-        waiting=worker.waiting,
-    )
+    """A ``schemas.Recognition``; lines are encoded while others are read."""
+    got: list[Part] = []
+    lines: list[bytes] = []
+    async for part in parts:
+        _raise_single(images, part.answer)
+        got.append(part)
+        named = zip(part.names, part.answer.lines, strict=True)
+        lines += [answers.encoded_line({"file": name}, line) for name, line in named]
+    answer = joined(got).answer
+    known = await acknowledge(answer)
+    facts = answers.facts(answer, time.perf_counter() - began) | known.facts()
+    body = b'{"lines":[' + b",".join(lines) + b"]," + answers.encoded(facts)[1:]
+    return Response(body, media_type="application/json", headers=outputs.headers(answer) | known.headers())

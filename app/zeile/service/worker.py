@@ -1,149 +1,351 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One thread owns the engines. Requests queue their lines, the thread reads all that wait in common batches.
+"""The queue and its doors: requests give it their images and wait for lines; threads of its own do the work.
 
 The event loop never decodes, normalises or recognises. A line's result does not depend on the lines beside it
-(hw_src/DATAPATH.md), so lines of different requests may share a batch.
+(hw_src/DATAPATH.md), so lines of all requests share batches as they come.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import queue
-import threading
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import partial
 from typing import Any
 
-from zeile.errors import BadImage, DeviceError, ZeileError
-from zeile.image import Limits
+from zeile.errors import BadImage
+from zeile.image import Limits, decode
 from zeile.manifest import Model
 from zeile.pipeline import Line
-from zeile.service.batch import BATCH_LINES, Batch, Stages
-from zeile.service.engines import Engines, Options, folder_of
+from zeile.service.batch import BATCH_LINES, Grey, Job, Piece, Run, Stages, pieces_of, total
+from zeile.service.crew import FAILED, Crew
+from zeile.service.engines import Engines, Options
+from zeile.service.metrics import Metrics
+from zeile.service.problems import Expired, Overloaded, TooFast
+from zeile.service.registry import Registry
+from zeile.service.ticket import Ticket
 from zeile.settings import Settings
 
 log = logging.getLogger(__name__)
 
+KEPT = 8
+"""One of so many places in the queue is kept for clients that have less than that share of it."""
+
+DRAIN_S = 20.0
+"""Seconds that requests are given to finish when the service stops."""
+
+INSIDE_LINES = 4 * BATCH_LINES
+"""Lines of one call that wait in the queue; the others wait outside, so that it has room for other requests."""
+
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a job's images.
+    """What became of images, in their order.
 
     Attributes:
         lines: for each image its line, or why there is none.
+        sizes: for each its width and height in pixels; zeros if it could not be decoded.
+        inputs: for each the SHA-256 of what was given, hexadecimal, see ``batch.digest``.
         stages: where the time went.
         model: that read them.
-        engine: facts of the device.
+        engine: facts of the engine that read the last of them; empty if it read none.
+        engines: of all that did, in order.
+        frames: for each image the SHA-256 of what the engine read of it; empty if it could not be prepared.
     """
 
     lines: Sequence[Line | BadImage]
+    sizes: Sequence[tuple[int, int]]
+    inputs: Sequence[str]
     stages: Stages
     model: Model
     engine: dict[str, Any]
+    engines: tuple[dict[str, Any], ...]
+    frames: Sequence[str] = ()
 
 
-@dataclass
-class _Job:
-    images: Sequence[bytes]
-    options: Options
-    future: Future[Answer] = field(default_factory=Future)
+@dataclass(eq=False)
+class _Reading:
+    """A call of ``Worker.read``, as the event loop sees it."""
+
+    job: Job
+    images: Sequence[bytes | Grey]
+    future: asyncio.Future[Answer]
+    pieces: list[Piece] = field(default_factory=list)  # given to the queue so far
+    settled: int = 0
 
 
 class Worker:
-    """The thread and its queue.
+    """The queue, its bounds and its threads.
 
     Args:
         settings: of the service.
-        limits: on each image.
-
-    Attributes:
-        fault: why the default model cannot be used, or None.
-        opened: the default model and its engine, once they are open.
+        metrics: of the service.
+        registry: gives the models.
     """
 
-    def __init__(self, settings: Settings, limits: Limits) -> None:
-        self._settings, self._limits = settings, limits
-        self._engines = Engines(settings)
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="zeile-engine", daemon=True)
-        self._closed = False
-        self.fault: ZeileError | None = DeviceError("the service is starting; ask again in a moment")
-        self.opened: Answer | None = None
+    def __init__(self, settings: Settings, metrics: Metrics, registry: Registry) -> None:
+        self._settings, self._metrics, self._registry = settings, metrics, registry
+        self._limits = settings.image_limits()
+        engines = Engines(settings, metrics)
+        self._crew = Crew(settings.threads, self._limits, registry.model, engines, metrics, self._done, self._failed)
+        self._readings: dict[Job, _Reading] = {}
+        self._outside: deque[_Reading] = deque()  # those with images that are not in the queue yet
+        self._stopping = False
+        metrics.queue_lines.set_function(lambda: self.waiting)
+        metrics.queue_bytes.set_function(lambda: self._crew.queue.bytes)
 
     async def start(self) -> None:
-        """Start the thread and open the default model; ``fault`` says whether that worked."""
-        self._thread.start()
-        try:
-            self.opened, self.fault = await self.read((), Options(folder_of(None, self._settings))), None
-        except ZeileError as error:
-            log.error("the default model cannot be used: %s", error)
-            self.fault = error
+        """Start the threads."""
+        self._loop = asyncio.get_running_loop()
+        self._crew.start()
+
+    def drain(self) -> None:
+        """Take nothing new from now on; what was accepted is finished."""
+        self._stopping = True
 
     async def close(self) -> None:
-        """Finish the jobs that wait, then end the thread."""
-        self._closed = True
-        self._jobs.put(None)
-        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        """Drain, then end the threads; what is not finished by then is not waited for any longer."""
+        self.drain()
+        end = self._loop.time() + DRAIN_S
+        while self._readings and self._loop.time() < end:
+            futures = [reading.future for reading in self._readings.values()]
+            await asyncio.wait(futures, timeout=end - self._loop.time())
+            await asyncio.sleep(0)  # whoever waited for them goes on
+        for job in list(self._readings):
+            self._end(job, Overloaded("the service stops before it came to this; ask another one, or again later", 5))
+        if not await asyncio.to_thread(self._crew.stop, DRAIN_S):
+            log.error("a thread hangs and is left to itself")
 
     @property
     def waiting(self) -> int:
-        """Jobs in the queue."""
-        return self._jobs.qsize()
+        """Lines that wait."""
+        return self._crew.queue.lines
 
-    async def read(self, images: Sequence[bytes], options: Options) -> Answer:
-        """Read images, at most ``BATCH_LINES``: whoever has more asks again, so that others get their turn.
+    @property
+    def rate(self) -> float:
+        """Lines a second, over the last seconds."""
+        return self._crew.rate
+
+    @property
+    def alive(self) -> bool:
+        """Whether the engine's thread runs."""
+        return self._crew.alive
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds that the engine's thread has spent on what it does now; 0 while it waits for work."""
+        return self._crew.busy_s
+
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing new is taken any more."""
+        return self._stopping
+
+    def check(self, ticket: Ticket, lines: int = 1) -> None:
+        """Whether lines of a request would be taken now.
+
+        Args:
+            ticket: of the request; one that was admitted is always taken.
+            lines: that it has.
 
         Raises:
+            Overloaded: the queue is full, the deadline is too near, or the service is stopping or broken.
+            TooFast: the client has more than its share of a queue that is nearly full.
+        """
+        if not self._crew.alive:
+            raise Overloaded("the engine's thread has ended, nothing can be read any more; ask another service", 5)
+        if ticket.admitted:
+            return
+        if self._stopping:
+            raise Overloaded("the service is stopping and takes nothing new; ask another one, or again later", 5)
+        waiting, crew, settings = self.waiting, self._crew, self._settings
+        if not waiting:
+            return
+        most = settings.queue_lines // 2 if ticket.bulk else settings.queue_lines
+        if self._outside:
+            most -= most // KEPT  # those are for requests that were accepted already
+        if waiting >= most or crew.queue.bytes >= settings.queue_bytes:
+            limit = f"{most} lines{' when it is a bulk request' if ticket.bulk else ''} or {settings.queue_bytes} bytes"
+            raise Overloaded(
+                f"{waiting} lines of {crew.queue.bytes} bytes wait, nothing is added to {limit}; "
+                "ask again when Retry-After says",
+                crew.seconds(waiting),
+            )
+        held = crew.queue.held[ticket.client]
+        if waiting >= most - most // KEPT and held >= most // KEPT:
+            raise TooFast(
+                f"client {ticket.client!r} has {held} of the {waiting} lines that wait, and the last eighth of {most} "
+                "is kept for others; ask again when Retry-After says",
+                crew.seconds(held),
+            )
+        # Those of other clients come between ours, and at most one each.
+        wait_s = crew.seconds(min(waiting, (held + lines) * crew.queue.clients) + lines)
+        if wait_s > ticket.left_s:
+            raise Overloaded(
+                f"{lines} lines would be read in about {wait_s:.1f} s, behind others that wait, and the deadline is in "
+                f"{ticket.left_s:.1f} s; ask again when Retry-After says, or set a later deadline",
+                wait_s - ticket.left_s,
+            )
+
+    async def read(self, images: Sequence[bytes | Grey], options: Options, ticket: Ticket) -> Answer:
+        """Read images, any number of them.
+
+        Args:
+            images: encoded, or grey ones as (h, w) uint8 in C order.
+            options: how.
+            ticket: of the request; once it was admitted, its images wait for room and are not refused.
+
+        Raises:
+            Overloaded: the queue has no room, or the service is stopping.
+            TooFast: the queue has no room for this client.
+            Expired: the deadline passed.
             BadSettings: no such reading.
             BadManifest: the model is damaged.
-            DeviceError: the engine cannot run it, or the service is stopping.
+            DeviceError: the engine cannot run it.
+            asyncio.CancelledError: nobody waits any more.
         """
-        if self._closed or not self._thread.is_alive():
-            raise DeviceError("the service is stopping; ask another one, or ask again later")
-        job = _Job(images, options)
-        self._jobs.put(job)
-        return await asyncio.wrap_future(job.future)
-
-    def _run(self) -> None:
-        while jobs := self._take():
-            for options in dict.fromkeys(job.options for job in jobs):
-                # Whoever has gone away meanwhile costs no work.
-                here = [j for j in jobs if j.options == options and j.future.set_running_or_notify_cancel()]
-                if here:
-                    self._serve(options, here)
-        self._engines.close()
-
-    def _take(self) -> list[_Job]:
-        """The jobs that wait, at least one and about a batch; none when the service stops."""
-        jobs, lines = [], 0
-        job = self._jobs.get()
-        while job is not None:
-            jobs.append(job)
-            lines += len(job.images)
-            if lines >= BATCH_LINES:
-                return jobs
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                return jobs
-        if jobs:
-            self._jobs.put(None)  # seen again once these are done
-        return jobs
-
-    def _serve(self, options: Options, jobs: Sequence[_Job]) -> None:
+        if ticket.gone:
+            raise asyncio.CancelledError
+        self.check(ticket, len(images))
+        ticket.admitted = True
+        ticket.took(len(images))
+        if not images:
+            model = await asyncio.to_thread(self._registry.model, options.folder)
+            return Answer((), (), (), Stages(), model, {}, ())
+        reading = _Reading(Job(ticket, options), images, self._loop.create_future())
+        self._readings[reading.job] = reading
+        self._outside.append(reading)
+        self._feed()
+        timer = self._loop.call_later(min(ticket.left_s, 1e6), self._expire, reading)
         try:
-            recognizer, engine = self._engines.recognizer(options)
-            batch = Batch(recognizer, engine.device, self._limits)
-            lines = list(batch.read([image for job in jobs for image in job.images]))
-            rest = iter(lines)
-            for job in jobs:
-                own = list(islice(rest, len(job.images)))
-                job.future.set_result(Answer(own, batch.stages, engine.model, dict(engine.device.info)))
-        except Exception as error:
-            # Whatever went wrong is the requests' to report; the thread must live on for the next ones.
-            for job in jobs:
-                if not job.future.done():
-                    job.future.set_exception(error)
+            return await reading.future
+        finally:
+            timer.cancel()
+            if reading.job in self._readings:
+                self._drop(reading, "canceled")
+
+    def drop(self, ticket: Ticket) -> None:
+        """Nobody waits for a request any more: end its calls of ``read``."""
+        ticket.gone = True
+        for reading in self._readings.values():
+            if reading.job.ticket is ticket:
+                reading.future.cancel()
+
+    def decode(self, image: bytes, limits: Limits | None = None) -> Awaitable[Grey]:
+        """Decode a whole page beside the engine, one at a time.
+
+        Args:
+            image: encoded.
+            limits: on it; None sets those of lines.
+
+        Raises:
+            BadImage: it cannot be read.
+        """
+        return asyncio.wrap_future(self._crew.call(partial(decode, image, limits or self._limits)))
+
+    def submit_exclusive(self, function: Callable[[Engines], Any]) -> Future[Any]:
+        """Run a function with the engines in their thread, between two batches."""
+        return self._crew.exclusive(function)
+
+    def _feed(self) -> None:
+        """Give the queue what it has room for, of all readings in turn."""
+        waiting = len(self._outside)
+        while waiting:
+            reading = self._outside.popleft()
+            waiting -= 1
+            given, images = len(reading.pieces), reading.images
+            room = 0 if reading.future.done() else min(BATCH_LINES, self._room(reading))
+            if room > 0:
+                pieces = pieces_of(reading.job, images[given : given + room], given)
+                reading.pieces += pieces
+                self._crew.add(reading.job, pieces)
+                waiting = len(self._outside) + 1  # once more round
+            if len(reading.pieces) < len(images) and not reading.future.done():
+                self._outside.append(reading)
+            else:
+                waiting = min(waiting, len(self._outside))
+
+    def _room(self, reading: _Reading) -> int:
+        """Lines of a reading that the queue has room for: a batch's at least, more while it is not half full."""
+        settings, queue, given = self._settings, self._crew.queue, len(reading.pieces)
+        full = queue.lines > settings.queue_lines // 2 or queue.bytes > settings.queue_bytes // 2
+        inside = given - reading.settled
+        return min((BATCH_LINES if full else INSIDE_LINES) - inside, settings.queue_lines - queue.lines)
+
+    def _done(self, pieces: Sequence[Piece]) -> None:
+        self._loop.call_soon_threadsafe(self._settle, pieces)
+
+    def _failed(self, job: Job, error: Exception) -> None:
+        self._loop.call_soon_threadsafe(self._end, job, error)
+
+    def _settle(self, pieces: Sequence[Piece]) -> None:
+        """Note pieces that are done; the last one of a reading makes its answer."""
+        for piece in pieces:
+            reading = self._readings.get(piece.job)
+            if reading is None or piece.result is None:
+                continue
+            reading.settled += 1
+            if reading.settled == len(reading.images) and not reading.future.done():
+                del self._readings[piece.job]
+                reading.future.set_result(self._answer(reading))
+        self._feed()
+
+    def _answer(self, reading: _Reading) -> Answer:
+        pieces, model, metrics = reading.pieces, reading.job.model, self._metrics
+        assert model is not None
+        name = f"{model.name}/{model.version}"
+        lines: list[Line | BadImage] = []
+        runs: dict[Run, int] = {}  # with the lines that each read
+        for piece in pieces:
+            assert piece.result is not None
+            lines.append(piece.result)
+            metrics.queue_seconds.observe(piece.begun - piece.queued)
+            if piece.run is not None:
+                runs[piece.run] = runs.get(piece.run, 0) + 1
+        engines: list[dict[str, Any]] = []
+        for run, count in runs.items():
+            metrics.lines.labels(run.facts["engine"], name).inc(count)
+            if run.facts not in engines:
+                engines.append(run.facts)
+        if len(lines) > (read := sum(runs.values())):
+            metrics.bad_images.inc(len(lines) - read)
+        spent = total(pieces)
+        reading.job.ticket.read_with(name, vars(spent))
+        return Answer(
+            lines=lines,
+            sizes=[piece.size for piece in pieces],
+            inputs=[piece.digest for piece in pieces],
+            frames=[piece.frames for piece in pieces],
+            stages=spent,
+            model=model,
+            engine=[*runs][-1].facts if runs else {},
+            engines=tuple(engines),
+        )
+
+    def _expire(self, reading: _Reading) -> None:
+        if not reading.future.done():
+            reading.future.set_exception(
+                Expired(
+                    f"{reading.settled} of {len(reading.images)} lines were read when the deadline passed; "
+                    "send fewer lines a request, or set a later deadline"
+                )
+            )
+            self._drop(reading, "expired")
+
+    def _end(self, job: Job, error: Exception) -> None:
+        reading = self._readings.get(job)
+        if reading is not None and not reading.future.done():
+            reading.future.set_exception(error)
+            self._drop(reading, FAILED)
+
+    def _drop(self, reading: _Reading, reason: str) -> None:
+        """Take what is left of a reading from the queue."""
+        del self._readings[reading.job]
+        self._crew.drop(reading.job, reason)
+        outside = len(reading.images) - len(reading.pieces)
+        if outside and reason != FAILED:
+            self._metrics.dropped.labels(reason).inc(outside)
+        self._feed()

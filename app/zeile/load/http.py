@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP/1.1 for a load generator: whole requests as bytes, connections that are kept, nothing else.
+
+A request that was prepared once is written as it is, and of an answer only what is needed is parsed, so that one core
+sends several thousand requests a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import ssl
+from collections import deque
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from zeile.errors import BadSettings
+
+MAX_CONNECTIONS = 4096
+MAX_HEAD = 1 << 16
+_NO_BODY = (204, 304)
+
+
+def allow_connections() -> None:
+    """Let this process have as many connections as it may have; often a quarter of that is set."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # the system's own limit may be lower
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+class NoAnswer(Exception):
+    """A request got no HTTP answer; the message says why."""
+
+
+class Ended(NoAnswer):
+    """The connection ended before the answer did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP answer.
+
+    Attributes:
+        status: of HTTP.
+        headers: by lower-case name.
+        body: without its transfer coding.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Connection(asyncio.Protocol):
+    """One connection; one request at a time."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._received = bytearray()
+        self._head: tuple[int, dict[str, str]] | None = None
+        self._body = bytearray()
+        self._waiting: asyncio.Future[Reply] | None = None
+        self.usable = True
+        self.silent = True
+        """Nothing came back since the request was written."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    async def ask(self, request: bytes, timeout_s: float) -> Reply:
+        """Send, and wait for the answer.
+
+        Raises:
+            NoAnswer: the connection ended, the time is over, or what came is not HTTP.
+        """
+        assert self._transport is not None
+        assert self._waiting is None
+        self._waiting = self._loop.create_future()
+        self.silent = True
+        timer = self._loop.call_later(timeout_s, self._fail, NoAnswer(f"no answer within {timeout_s:g} s"))
+        try:
+            self._transport.write(request)
+            return await self._waiting
+        except BaseException:
+            self.usable = False  # whoever gave up leaves an answer behind that belongs to nobody
+            raise
+        finally:
+            timer.cancel()
+            self._waiting = None
+            if not self.usable:
+                self.close()
+
+    def close(self) -> None:
+        """End it."""
+        self.usable = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self.silent = False
+        self._received += data
+        try:
+            self._parse()
+        except ValueError:
+            self._fail(NoAnswer("the answer is not HTTP/1.1"))
+
+    def eof_received(self) -> None:
+        self.usable = False
+        if self._head is not None and self._length() is None and not self._chunked():
+            self._answer(bytes(self._received))  # a body that the end of the connection ends
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._fail(Ended(f"the connection ended ({type(error).__name__})" if error else "the connection ended"))
+
+    def _fail(self, error: NoAnswer) -> None:
+        self.usable = False
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(error)
+
+    def _parse(self) -> None:
+        while self._head is None:
+            end = self._received.find(b"\r\n\r\n")
+            if end < 0:
+                if len(self._received) > MAX_HEAD:
+                    raise ValueError
+                return
+            lines = self._received[:end].decode("latin-1").split("\r\n")
+            del self._received[: end + 4]
+            version, status = lines[0].split(" ", 2)[:2]
+            if not version.startswith("HTTP/1."):
+                raise ValueError
+            headers = {n.lower(): v.strip() for n, _, v in (line.partition(":") for line in lines[1:])}
+            if int(status) >= 200:  # before it, 100 Continue and the like may come
+                self._head = int(status), headers
+        if self._head[0] in _NO_BODY:
+            self._answer(b"")
+        elif self._chunked():
+            self._parse_chunks()
+        elif (length := self._length()) is not None and len(self._received) >= length:
+            body = bytes(self._received[:length])
+            del self._received[:length]
+            self._answer(body)
+
+    def _parse_chunks(self) -> None:
+        while (end := self._received.find(b"\r\n")) >= 0:
+            size = int(self._received[:end].partition(b";")[0], 16)
+            if len(self._received) < end + 2 + size + 2:
+                return
+            self._body += self._received[end + 2 : end + 2 + size]
+            del self._received[: end + 2 + size + 2]
+            if not size:  # servers that write trailers are told so, and ours are not
+                self._answer(bytes(self._body))
+                return
+
+    def _chunked(self) -> bool:
+        return self._head is not None and "chunked" in self._head[1].get("transfer-encoding", "").lower()
+
+    def _length(self) -> int | None:
+        found = self._head[1].get("content-length") if self._head is not None else None
+        return None if found is None else int(found)
+
+    def _answer(self, body: bytes) -> None:
+        if self._head is None or self._waiting is None:
+            raise ValueError
+        status, headers = self._head
+        self._head, self._body = None, bytearray()
+        self.usable = self.usable and headers.get("connection", "").lower() != "close"
+        if not self._waiting.done():
+            self._waiting.set_result(Reply(status, headers, body))
+
+
+class Host:
+    """The server's end: where it is, and the connections to it that are free.
+
+    Args:
+        url: of the service; of its path, nothing is kept here.
+        connections: most at a time; a request beyond them waits.
+        timeout_s: seconds that an answer may take, connecting included.
+
+    Raises:
+        BadSettings: the URL is none of HTTP.
+    """
+
+    def __init__(self, url: str, connections: int = MAX_CONNECTIONS, timeout_s: float = 60.0) -> None:
+        parts = urlsplit(url)
+        try:
+            port = parts.port
+        except ValueError:
+            port = -1
+        if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
+            raise BadSettings(f"{url!r} is no URL of a service; write http://HOST:PORT")
+        self.name, self.path = parts.netloc.rpartition("@")[2], parts.path
+        self._where = (parts.hostname, port or (443 if parts.scheme == "https" else 80))
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._free: deque[Connection] = deque()
+        self._places = asyncio.Semaphore(connections)
+        self._timeout_s = timeout_s
+
+    async def ask(self, request: bytes) -> Reply:
+        """Send a whole request, and wait for the answer.
+
+        Raises:
+            NoAnswer: there was none.
+        """
+        async with self._places:
+            while self._free:
+                connection = self._free.pop()
+                if not connection.usable:
+                    continue
+                try:
+                    return await self._on(connection, request)
+                except Ended:
+                    if not connection.silent:
+                        raise
+                    # The server closed a connection that it had kept: ask again on a new one. Reading is repeatable.
+            return await self._on(await self._connect(), request)
+
+    async def _on(self, connection: Connection, request: bytes) -> Reply:
+        try:
+            return await connection.ask(request, self._timeout_s)
+        finally:
+            if connection.usable:
+                self._free.append(connection)
+
+    async def _connect(self) -> Connection:
+        connecting = asyncio.get_running_loop().create_connection(Connection, *self._where, ssl=self._tls)
+        try:
+            _, connection = await asyncio.wait_for(connecting, self._timeout_s)
+        except asyncio.TimeoutError:
+            raise NoAnswer(f"no connection within {self._timeout_s:g} s") from None
+        except OSError as error:
+            raise NoAnswer(f"no connection ({type(error).__name__})") from None
+        return connection
+
+    def close(self) -> None:
+        """End the connections."""
+        while self._free:
+            self._free.pop().close()

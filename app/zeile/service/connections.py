@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A connection that cannot be held open by a client that says nothing, says it slowly, or does not listen.
+
+Uvicorn has a time limit between two requests only, and none on the length of a request's head. Bodies are limited by
+the app (``limits.py``), which can answer for itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import socket
+import struct
+from collections.abc import Callable
+from http import HTTPStatus
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from zeile.service.problems import MEDIA_TYPE
+from zeile.settings import Settings
+
+HEAD_S = 10
+"""Seconds until a request's head must be there, from the connection's or the head's first byte on."""
+
+LINGER_S = 5
+"""Seconds that the rest of a refused body is thrown away; closed at once, the client might not see the answer."""
+
+HEAD_BYTES = 65_536
+"""Of a request line and its headers."""
+
+PIPELINED = 16
+"""Requests of a connection that wait for the one before them; each takes a hundred times the memory that it is long."""
+
+FILES_KEPT = 128
+"""File descriptors that connections leave to models, uploads and logs."""
+
+
+class Connection(HttpToolsProtocol):
+    """See above; made by ``connection``."""
+
+    head_s: float = HEAD_S
+    stall_s: float = 30
+    most: int = 1024
+
+    _timer: asyncio.TimerHandle | None = None  # for what the client should send
+    _stall: asyncio.TimerHandle | None = None  # for what it should take
+    _message_open = False
+    _head_open = True
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.most:
+            self._refuse(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"there are {self.most} connections, which is the most; ask again when Retry-After says",
+                ("retry-after: 1",),
+            )
+        else:
+            self._arm(self.head_s, self._end_head)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self._head_open:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        self._head_bytes = self._head_bytes or len(data)  # of a head that began with these
+        # Pieces of a body that came with the head are counted too, hence only while the head is not over.
+        if self._head_open and self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response("")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if not self._head_open:  # a second request; the first one's time began with the connection
+            self._head_open, self._head_bytes = True, 0
+            self._arm(self.head_s, self._end_head)
+        self._message_open = True
+
+    def on_headers_complete(self) -> None:
+        self._disarm()
+        self._head_open = False
+        self._head_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if self._head_bytes > HEAD_BYTES:
+            raise ValueError("the head is too long")  # seen by the parser, which gives up
+        if len(self.pipeline) >= PIPELINED:
+            self._reset()
+            raise ValueError("too many requests at once")
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._message_open = False
+        if self.cycle is not None and self.cycle.response_complete:
+            self._disarm()  # the rest of a refused body
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._head_open:
+            self._arm(self.head_s, self._end_head)
+        elif self._message_open:
+            self._arm(LINGER_S, self._reset)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stall = self.loop.call_later(self.stall_s, self._reset)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        if self.transport.get_write_buffer_size():  # closing would wait until the client takes the rest
+            self._reset()
+        super().timeout_keep_alive_handler()
+
+    def send_400_response(self, msg: str) -> None:
+        if self.transport.is_closing():
+            return
+        if self._head_bytes > HEAD_BYTES:
+            self._refuse(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                f"the request line and its headers have more than {HEAD_BYTES} bytes; files go into the body",
+            )
+        else:
+            self._refuse(HTTPStatus.BAD_REQUEST, "this is no HTTP request that can be understood")
+
+    def _end_head(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:  # the head of a request that waits its turn
+            self._arm(self.head_s, self._end_head)
+        elif self._head_bytes:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the request's head has taken more than {self.head_s:g} s")
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: HTTPStatus, detail: str, headers: tuple[str, ...] = ()) -> None:
+        body = json.dumps(
+            {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
+        ).encode()
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}",
+            f"content-type: {MEDIA_TYPE}",
+            f"content-length: {len(body)}",
+            "connection: close",
+            *headers,
+        )
+        self.transport.write("\r\n".join((*head, "", "")).encode() + body)
+        self.transport.close()
+        self._arm(LINGER_S, self._reset)
+
+    def _reset(self) -> None:
+        """Close the connection and forget what was to be sent; otherwise the kernel keeps that for many minutes."""
+        held = self.transport.get_extra_info("socket")
+        if held is not None:
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
+    def _arm(self, seconds: float, then: Callable[[], None]) -> None:
+        self._disarm()
+        self._timer = self.loop.call_later(seconds, then)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def connection(settings: Settings) -> type[Connection]:
+    """The protocol of a service's connections."""
+
+    class Guarded(Connection):
+        head_s = float(min(HEAD_S, settings.send_s))
+        stall_s = float(settings.send_s)
+        most = _most(settings)
+
+    return Guarded
+
+
+def _most(settings: Settings) -> int:
+    """Connections at a time: some for each request that is worked on, as far as there are file descriptors."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * settings.requests + 64
+    return wanted if files == resource.RLIM_INFINITY else max(16, min(wanted, files - FILES_KEPT))

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP by hand: requests that no client library would send."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+
+import httpx
+
+PATIENCE_S = 60
+
+
+def connect(client: httpx.Client) -> socket.socket:
+    """A connection to the client's service."""
+    url = client.base_url
+    return socket.create_connection((url.host, url.port or 80), timeout=PATIENCE_S)
+
+
+def answer(connection: socket.socket) -> bytes:
+    """All that the service sends until it closes the connection."""
+    received = bytearray()
+    try:
+        while data := connection.recv(65536):
+            received += data
+    except ConnectionResetError:
+        pass  # closed with something of ours unread
+    return bytes(received)
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.01)
