@@ -290,6 +290,7 @@ def test_a_broker_that_is_stopped_is_given_up(models: Path) -> None:
         with Broker(NETWORK, path, silence_s=1) as device:
             assert broker._process is not None
             broker._process.send_signal(signal.SIGSTOP)
+            os.waitpid(broker._process.pid, os.WUNTRACED)  # until it has stopped
             with pytest.raises(DeviceTimeout):
                 device.run_batch(lines(2))
             broker._process.send_signal(signal.SIGCONT)

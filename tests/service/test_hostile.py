@@ -62,7 +62,7 @@ def test_a_refused_image_is_not_kept_until_the_next_garbage_collection(service: 
     def pictures() -> int:
         return sum(isinstance(each, Image.Image) for each in gc.get_objects())
 
-    tall = ALL["jpeg too high"].body()
+    tall = ALL["png a million high"].body()
     gc.collect()
     gc.disable()
     try:
