@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PATIENCE_S = 60
-APP = Path(__file__).resolve().parents[1] / "app"
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class Child:
 def child(models: Path, spool: Path, **settings: str) -> Iterator[Child]:
     """A service with the model tiny/1; settings are environment variables."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ZEILE_")}
-    environment |= {"PYTHONPATH": str(APP), "ZEILE_MODELS": str(models), "ZEILE_MODEL": "tiny/1"}
+    environment |= {"ZEILE_MODELS": str(models), "ZEILE_MODEL": "tiny/1"}
     environment |= {"ZEILE_SPOOL": str(spool), "ZEILE_LOG": "off", "ZEILE_PORT": "0", **settings}
     command = [sys.executable, "-m", "zeile", "serve"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:

@@ -192,7 +192,16 @@ class Broker:
     def _answer(self, connection: socket.socket, question: Kind, *parts: bytes | memoryview) -> memoryview:
         """The payload of the answer, which may take as long as the broker says that it works on it."""
         connection.settimeout(self._silence_s)
-        send(connection, question, *parts)
+        try:
+            send(connection, question, *parts)
+        except HungUp as gone:  # a broker that refuses does not listen first, but what it said is still there
+            try:
+                kind, payload = receive(connection, self._silence_s)
+            except DeviceError:
+                raise gone from None
+            if kind == Kind.ERROR:
+                raise _error(facts_of(payload)) from None
+            raise
         wanted = Kind.SCORES if question == Kind.RUN else Kind.READY
         while True:
             kind, payload = receive(connection, self._silence_s)
