@@ -27,7 +27,8 @@ TEXT
 # What only some tests need. Failing to get it is no failure: those tests are skipped, with the reason.
 install_system_packages() {
   local package missing=()
-  for package in chromium tesseract-ocr qemu-user-static g++-aarch64-linux-gnu cmake libsimde-dev tcl clang-19 haproxy strace; do
+  for package in chromium tesseract-ocr qemu-user-static g++-aarch64-linux-gnu cmake libsimde-dev tcl clang-19 \
+    haproxy strace; do
     dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
   done
   ((${#missing[@]})) || return 0
@@ -60,10 +61,11 @@ python_of() {
   return 1
 }
 
-# test_with_pynq PYNQ PYTHON: the driver on the emulated board, with the pynq and the Python of a PYNQ
+# test_with_pynq PYNQ PYTHON TEST...: the driver on the emulated board, with the pynq and the Python of a PYNQ
 # image. Where that Python is missing 3.11 takes its place.
 test_with_pynq() {
   local pynq=$1 version=$2 venv=${ZEILE_VENV:-.venv}-pynq-$1 base
+  shift 2
   base=$(python_of "$version") || base=$(python_of 3.11) ||
     { echo "pynq $pynq: neither Python $version nor 3.11 is here; not tested" && return 0; }
   echo "pynq $pynq on $("$base" --version)"
@@ -72,7 +74,7 @@ test_with_pynq() {
   install 'setuptools<=80' wheel
   install "pynq==$pynq" '.[board,service]' 'pytest>=8.3' 'hypothesis>=6.100' 'httpx>=0.28'
   PATH=$(cd "$venv/bin" && pwd):$PATH "$venv/bin/pytest" -p no:cacheprovider \
-    tests/device/test_{broker_board,emulated,faults_board,fpga,fpga_board}.py tests/service/test_board_{faults,provenance}.py
+    tests/device/test_{broker_board,emulated,faults_board,fpga,fpga_board}.py "$@"
 }
 
 # shellcheck source=deploy/environment.sh
@@ -109,5 +111,5 @@ echo "pytest"
 "$bin/pytest" -n auto --maxprocesses 4 "$@"
 if (($# == 0)); then # the images of the board: PYNQ 3.1 and 4.0
   test_with_pynq 3.1.2 3.10
-  test_with_pynq 4.0.0 3.12
+  test_with_pynq 4.0.0 3.12 tests/service/test_board_{faults,provenance}.py
 fi
