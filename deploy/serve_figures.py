@@ -49,6 +49,7 @@ from zeile.settings import Settings
 LINES = Path(__file__).parents[1] / "tests" / "lines" / "antiqua"
 RULE = Rule(warmup_s=1, window_s=2, most=6)
 SATURATING = 64
+"""Lines on their way; more requests of many files would only be turned away."""
 BATCH_LINES = 32
 PATIENCE_S = 60
 
@@ -186,7 +187,7 @@ def _pipeline(recognizer: Recognizer, given: Given) -> Found:
 
 
 async def _saturated(child: Child, given: Given) -> Found:
-    return await steady(child, Caller(child.url, given), Closed(SATURATING))
+    return await steady(child, Caller(child.url, given), Closed(max(1, SATURATING // given.files)))
 
 
 def with_service(figure: Callable[[Child, Given], Awaitable[Found]], peak: bool = False) -> Callable[[Given], Found]:
@@ -264,7 +265,7 @@ async def health(child: Child, given: Given) -> Found:
     stop, recorder = asyncio.Event(), Recorder(time.monotonic, time.process_time)
     beside = [
         asyncio.ensure_future(drive.run(send, recorder, stop))
-        for drive, send in ((Closed(SATURATING), caller.send), (Open(20), bad.send))
+        for drive, send in ((Closed(max(1, SATURATING // given.files)), caller.send), (Open(20), bad.send))
     ]
     level = await measure(Open(10), look, Rule(warmup_s=2, window_s=10, most=1, stable=1))
     stop.set()
@@ -278,7 +279,7 @@ async def priority(child: Child, given: Given) -> Found:
     rate = given.peak / given.files / 10
     alone = await steady(child, caller, Open(rate))
     stop, recorder = asyncio.Event(), Recorder(time.monotonic, time.process_time)
-    beside = asyncio.ensure_future(Closed(SATURATING).run(bulk.send, recorder, stop))
+    beside = asyncio.ensure_future(Closed(max(1, SATURATING // given.files)).run(bulk.send, recorder, stop))
     began = time.monotonic()
     shared = await steady(child, caller, Open(rate))
     seconds = time.monotonic() - began
