@@ -133,3 +133,26 @@ def test_a_damaged_member_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"the pixels", b"the pixelz"))
     with pytest.raises(BadData, match=r"a\.png cannot be read"):
         list(open_lines(path))
+
+
+@pytest.mark.parametrize("broken", [b"\x07", b"\xff\xff\xff\xff"])
+def test_a_member_whose_compression_is_damaged_is_named(tmp_path: Path, broken: bytes) -> None:
+    path = tmp_path / "z.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.png", bytes(range(256)) * 9)
+        file.writestr("a.gt.txt", "x")
+    data = bytearray(path.read_bytes())
+    data[35 : 35 + len(broken)] = broken  # behind the header of 30 bytes and the name
+    path.write_bytes(data)
+    with pytest.raises(BadData, match=r"a\.png cannot be read"):
+        list(open_lines(path))
+
+
+def test_a_member_compressed_by_lzma_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("lzma")  # not every Python is built with it
+    path = tmp_path / "z.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as file:
+        file.writestr("a.png", b"the pixels")
+        file.writestr("a.gt.txt", "x")
+    with pytest.raises(BadData, match=r"a\..* cannot be read: it is compressed by LZMA"):
+        list(open_lines(path))

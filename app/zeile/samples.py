@@ -20,6 +20,7 @@ import io
 import re
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -33,6 +34,9 @@ MAX_LINES = 1_000_000
 MAX_IMAGE_BYTES = 32 * 2**20
 MAX_TEXT_BYTES = 64 * 2**10
 MAX_MANIFEST_BYTES = 256 * 2**20
+
+_UNREADABLE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError, zlib.error)
+"""What zipfile lets through of members that are damaged or compressed in a way that is not read."""
 
 _TEXT = ".gt.txt"
 _MANIFEST = "manifest.tsv"
@@ -139,9 +143,11 @@ class _Zip:
         member = self.file.getinfo(name)
         _check_size(Path(f"{self.path}/{name}"), member.file_size, limit)
         try:
+            if member.compress_type == zipfile.ZIP_LZMA:
+                raise NotImplementedError("it is compressed by LZMA; build the zip file with deflate")
             with self.file.open(member) as stream:
                 data = stream.read(limit + 1)  # the header's size is only a claim
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+        except _UNREADABLE as error:
             raise BadData(f"{self.path}: member {name} cannot be read: {error}") from None
         _check_size(Path(f"{self.path}/{name}"), len(data), limit)
         return data
