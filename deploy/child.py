@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A service in a process of its own, with what it costs: for deploy/hostile.py and deploy/fuzz.py. Linux only."""
+"""What single requests cost a service: for deploy/hostile.py, fuzz.py and slow_clients.py. Linux only."""
 
 from __future__ import annotations
 
 import http.client
-import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from zeile.errors import DeviceError
+from zeile.load.child import serving
 
 PATIENCE_S = 60
 
@@ -22,7 +23,7 @@ class Cost:
     """Of a request.
 
     Attributes:
-        status: of its answer.
+        status: of its answer; 0 if there was none.
         media_type: likewise.
         cpu_ms: processor time of the service, all threads.
         growth_mib: its largest resident memory meanwhile, above that before.
@@ -34,20 +35,40 @@ class Cost:
     growth_mib: float
 
 
-class Child:
-    """The process.
+class Costed:
+    """A service that is asked one request at a time.
 
     Attributes:
-        pid: of it.
+        pid: of its process.
         port: that it listens on.
     """
 
-    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
-        self._process, self.pid, self.port = process, process.pid, port
+    def __init__(self, pid: int, port: int) -> None:
+        self.pid, self.port = pid, port
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
 
-    def cpu_s(self) -> float:
-        """Processor time of the threads that it has."""
+    def resident_mib(self, highest: bool = False) -> float:
+        """Resident memory; or the highest since the last request began."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        found = re.search(r"VmHWM:\s+(\d+)" if highest else r"VmRSS:\s+(\d+)", status)
+        return int(found[1]) / 1024 if found else 0.0
+
+    def ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Cost:
+        """Send a request and say what it cost."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")  # forget the highest memory
+        before, cpu = self.resident_mib(), self._cpu_s()
+        status, media_type = 0, ""
+        try:
+            self._connection.request(method, path, body, dict(headers))
+            answer = self._connection.getresponse()
+            answer.read()
+            status, media_type = answer.status, answer.headers.get_content_type()
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+        return Cost(status, media_type, 1000 * (self._cpu_s() - cpu), self.resident_mib(highest=True) - before)
+
+    def _cpu_s(self) -> float:
+        """Processor time of the threads that it has, finer than the clock ticks of the process."""
         spent = 0
         for thread in Path(f"/proc/{self.pid}/task").iterdir():
             try:
@@ -56,51 +77,20 @@ class Child:
                 continue  # it has just ended
         return spent / 1e9
 
-    def resident_mib(self, highest: bool = False) -> float:
-        """Resident memory; or the highest since ``forget_highest``."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        found = re.search(r"VmHWM:\s+(\d+)" if highest else r"VmRSS:\s+(\d+)", status)
-        return int(found[1]) / 1024 if found else 0.0
-
-    def forget_highest(self) -> None:
-        """Begin to look for the highest resident memory again."""
-        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
-
-    def ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Cost:
-        """Send a request and say what it cost."""
-        self.forget_highest()
-        before, cpu = self.resident_mib(), self.cpu_s()
-        try:
-            self._connection.request(method, path, body, dict(headers))
-            answer = self._connection.getresponse()
-            answer.read()
-        except (OSError, http.client.HTTPException):
-            self._connection.close()
-            return Cost(0, "", 1000 * (self.cpu_s() - cpu), 0.0)
-        cost = 1000 * (self.cpu_s() - cpu)
-        return Cost(answer.status, answer.headers.get_content_type(), cost, self.resident_mib(highest=True) - before)
-
 
 @contextmanager
-def child(models: Path, spool: Path, **settings: str) -> Iterator[Child]:
-    """A service with the model tiny/1; settings are environment variables."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ZEILE_")}
-    environment |= {"ZEILE_MODELS": str(models), "ZEILE_MODEL": "tiny/1"}
-    environment |= {"ZEILE_SPOOL": str(spool), "ZEILE_LOG": "off", "ZEILE_PORT": "0", **settings}
-    command = [sys.executable, "-m", "zeile", "serve"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            said = process.stdout.readline()
-            found = re.search(r"http://127\.0\.0\.1:(\d+)", said)
-            if found is None:
-                sys.exit(f"the service did not start: {said}")
-            running = Child(process, int(found[1]))
-            end = time.monotonic() + PATIENCE_S
-            while running.ask("GET", "/readyz", b"", {}).status != 200:
-                if time.monotonic() > end:
-                    sys.exit("the service did not become ready")
-                time.sleep(0.1)
-            yield running
-        finally:
-            process.terminate()
+def costed(models: Path, spool: Path) -> Iterator[Costed]:
+    """A service with the model tiny/1, once it is ready.
+
+    Raises:
+        DeviceError: it does not start, or is never ready.
+    """
+    settings = {"ZEILE_MODELS": str(models), "ZEILE_MODEL": "tiny/1", "ZEILE_SPOOL": str(spool), "ZEILE_LOG": "off"}
+    with serving(settings) as service:
+        running = Costed(service.pid, urlsplit(service.url).port or 80)
+        end = time.monotonic() + PATIENCE_S
+        while running.ask("GET", "/readyz", b"", {}).status != 200:
+            if time.monotonic() > end:
+                raise DeviceError(f"the service is not ready after {PATIENCE_S} s; zeile doctor says what is missing")
+            time.sleep(0.1)
+        yield running

@@ -18,16 +18,16 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[1] / "app")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from deploy.child import Child, Cost, child  # noqa: E402 - the checkout must be on the path first
-from tests.models import line_png, write_tiny_model  # noqa: E402
-from tests.service.fuzzing import FILES, SURFACES, mutant, refused_or_read  # noqa: E402
+from deploy.child import Cost, Costed, costed
+from tests.models import line_png, write_tiny_model
+from tests.service.fuzzing import FILES, SURFACES, mutant, refused_or_read
 
 FILES_SHARE = 4  # files take longer: a model is written for each
 
 
-def sent(service: Child, name: str, inputs: int, seed: int, kept: Path) -> int:
+def sent(service: Costed, name: str, inputs: int, seed: int, kept: Path | None) -> int:
     """Fuzz a surface; returns the answers that must not be."""
     surface, chance = SURFACES[name], random.Random(f"{seed} {name}")
     seeds, costs, wrong = surface.seeds(), list[Cost](), 0
@@ -38,7 +38,9 @@ def sent(service: Child, name: str, inputs: int, seed: int, kept: Path) -> int:
         costs.append(cost)
         if not (cost.status == 200 or 400 <= cost.status < 500):
             wrong += 1
-            (kept / f"{name.replace(' ', '-')}-{seed}-{number}").write_bytes(body)
+            if kept is not None:
+                kept.mkdir(parents=True, exist_ok=True)
+                (kept / f"{name.replace(' ', '-')}-{seed}-{number}").write_bytes(body)
     cpu = sorted(cost.cpu_ms for cost in costs)
     growth = service.resident_mib() - began
     statuses = ", ".join(f"{status}: {count}" for status, count in sorted(Counter(c.status for c in costs).items()))
@@ -70,14 +72,14 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, default=2000, metavar="N", help="for each surface")
     parser.add_argument("--seed", type=int, default=1, metavar="N")
     parser.add_argument("--only", nargs="+", choices=[*SURFACES, *FILES], default=[*SURFACES, *FILES], metavar="NAME")
-    parser.add_argument("--keep", type=Path, default=Path(), metavar="DIR", help="for bodies answered with a 5xx")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="write bodies there that were answered with a 5xx")
     given = parser.parse_args()
     wrong, total = 0, 0
     with tempfile.TemporaryDirectory() as folder:
         models, spool = Path(folder) / "models", Path(folder) / "spool"
         write_tiny_model(models)
         spool.mkdir()
-        with child(models, spool) as service:
+        with costed(models, spool) as service:
             for _ in range(20):
                 service.ask("POST", "/v1/recognize", line_png(1), {"content-type": "image/png"})
             for name in SURFACES:

@@ -20,11 +20,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[1] / "app")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from deploy.child import Child, child  # noqa: E402 - the checkout must be on the path first
-from tests.models import line_png, write_tiny_model  # noqa: E402
-from tests.service.hostile import ALL, names  # noqa: E402
+from deploy.child import Costed, costed
+from tests.models import line_png, write_tiny_model
+from tests.service.hostile import ALL, names
 
 SHOWN = 15
 
@@ -41,7 +41,7 @@ class Row:
     growth_mib: float
 
 
-def row(service: Child, name: str, times: int) -> Row:
+def row(service: Costed, name: str, times: int) -> Row:
     """Send one and look at the answer."""
     asked, body = ALL[name], ALL[name].body()
     headers = {"content-type": asked.media_type} if asked.media_type else {}
@@ -66,7 +66,7 @@ def main() -> int:
         models, spool = Path(folder) / "models", Path(folder) / "spool"
         write_tiny_model(models)
         spool.mkdir()
-        with child(models, spool) as service:
+        with costed(models, spool) as service:
             for _ in range(20):  # what is loaded with the first lines is not the hostile ones' cost
                 service.ask("POST", "/v1/recognize", line_png(1), {"content-type": "image/png"})
             began = service.resident_mib()

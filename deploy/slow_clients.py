@@ -22,10 +22,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[1] / "app")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from deploy.child import Child, child  # noqa: E402 - the checkout must be on the path first
-from tests.models import write_tiny_model  # noqa: E402
+from deploy.child import Costed, costed
+from tests.models import write_tiny_model
 
 GET = b"GET /openapi.json HTTP/1.1\r\nhost: zeile\r\n"
 POST = b"POST /v1/recognize HTTP/1.1\r\nhost: zeile\r\ncontent-type: image/png\r\ncontent-length: 100000\r\n"
@@ -38,7 +38,7 @@ KINDS: Mapping[str, tuple[bytes, bytes]] = {
 """What is sent at once, and then every second."""
 
 
-def slow(service: Child, kind: str, count: int, limit_s: float) -> tuple[float, int, list[float]]:
+def slow(service: Costed, kind: str, count: int, limit_s: float) -> tuple[float, int, list[float]]:
     """Seconds until the service has closed the last one, how many it has not, and others' latencies in ms."""
     first, drop = KINDS[kind]
     began, latencies, before = time.monotonic(), list[float](), _sockets(service.pid)
@@ -92,7 +92,7 @@ def main() -> int:
         models, spool = Path(folder) / "models", Path(folder) / "spool"
         write_tiny_model(models)
         spool.mkdir()
-        with child(models, spool) as service:
+        with costed(models, spool) as service:
             for kind in KINDS:
                 closed, left, latencies = slow(service, kind, given.connections, given.limit_s)
                 latencies.sort()

@@ -20,12 +20,12 @@ import io
 import re
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from zeile.errors import BadData
+from zeile.zips import DAMAGE
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 """Images that may stand beside a ``.gt.txt``, by preference."""
@@ -34,9 +34,6 @@ MAX_LINES = 1_000_000
 MAX_IMAGE_BYTES = 32 * 2**20
 MAX_TEXT_BYTES = 64 * 2**10
 MAX_MANIFEST_BYTES = 256 * 2**20
-
-_UNREADABLE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError, zlib.error)
-"""What zipfile lets through of members that are damaged or compressed in a way that is not read."""
 
 _TEXT = ".gt.txt"
 _MANIFEST = "manifest.tsv"
@@ -108,7 +105,7 @@ def count_lines(path: Path, split: str | None = None) -> int:
                 return sum(name.endswith(_TEXT) for name in members.names)
             rows = _rows(members, manifest)
             return sum(split is None or row.get("split") == split for row in rows)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
+    except DAMAGE as error:
         raise BadData(f"{path}: is neither a folder nor a zip file ({error})") from None
 
 
@@ -142,12 +139,14 @@ class _Zip:
     def read(self, name: str, limit: int) -> bytes:
         member = self.file.getinfo(name)
         _check_size(Path(f"{self.path}/{name}"), member.file_size, limit)
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise BadData(
+                f"{self.path}: member {name} is stored by method {member.compress_type}; build it with deflate"
+            )
         try:
-            if member.compress_type == zipfile.ZIP_LZMA:
-                raise NotImplementedError("it is compressed by LZMA; build the zip file with deflate")
             with self.file.open(member) as stream:
                 data = stream.read(limit + 1)  # the header's size is only a claim
-        except _UNREADABLE as error:
+        except DAMAGE as error:
             raise BadData(f"{self.path}: member {name} cannot be read: {error}") from None
         _check_size(Path(f"{self.path}/{name}"), len(data), limit)
         return data
@@ -169,7 +168,7 @@ def _check_size(where: Path, size: int, limit: int) -> None:
 def _from_zip(path: Path, split: str | None) -> Iterator[Sample]:
     try:
         file = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
+    except DAMAGE as error:
         raise BadData(f"{path}: is neither a folder nor a zip file ({error})") from None
     with file:
         members = _Zip(path, file)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-import zlib
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy.typing as npt
 
 from zeile.errors import BadManifest
 from zeile.network import Tensors
+from zeile.zips import DAMAGE
 
 MAX_BYTES = 64 << 20
 """Most bytes of all tensors together, and of the file."""
@@ -27,7 +27,6 @@ MAX_MEMBERS = 512
 _DTYPES = {np.dtype(name) for name in ("<i1", "<u1", "<i2", "<i4")}
 _HEADER_BYTES = 4096  # of one member, far more than NumPy writes
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first moment: the same tensors give the same bytes
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
 
 
 def pack(tensors: Tensors) -> bytes:
@@ -58,7 +57,7 @@ def unpack(data: bytes) -> dict[str, npt.NDArray[Any]]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _members(archive)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise BadManifest(f"weights.npz cannot be read: {error}; copy the model folder again") from None
 
 

@@ -13,17 +13,15 @@ import pytest
 
 pytest.importorskip("pynq", reason="pynq is not installed (the extra board)")
 
-from tests.device.overlays import design_of, network_of, write_overlay
+from tests.service.boarding import board_settings
 from tests.service.flaky import sample
 from tests.service.pressing import FAULTS, PAGES, ask, hasten, heals, operate, under_load
 from tests.service.serving import serving
 
-from zeile.alphabet import alphabet_of
 from zeile.device import fpga
 from zeile.device.emulated import Board, Fault, fresh_board
 from zeile.device.emulated.faults import KINDS
 from zeile.hw.csim import COMPILERS
-from zeile.manifest import write_model
 from zeile.settings import Settings
 
 RARE = ("wrong_design", "clock_high")
@@ -33,45 +31,9 @@ SHARES = (0.02, 0.1, 0.4)
 """Of the chances that a fault has, so many are taken."""
 
 
-def write_board_model(models: Path, name: str) -> None:
-    """A model of random weights that fits an overlay."""
-    network = network_of(design_of(name))
-    write_model(
-        models / "tiny" / "1",
-        name="tiny",
-        version="1",
-        description="Random weights for tests.",
-        license="Apache-2.0",
-        network=network,
-        alphabet=alphabet_of("abcdefghijklmnopqrstuvwxyz"[: network.classes - 1], {"plain": {}}),
-        text={"normalisation": "NFC"},
-        training={
-            "data": [{"name": "none", "license": "Apache-2.0", "source": "random numbers", "lines": 0}],
-            "command": "tests/service/test_board_faults.py",
-            "code_version": "0",
-            "seed": 0,
-            "lines_seen": 0,
-        },
-        evaluation={},
-        files={"eval.json": b"{}\n"},
-    )
-
-
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setenv("ZEILE_EMULATE", "reference")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("BOARD", raising=False)
-    monkeypatch.setattr(fpga, "EMULATED_PATIENCE_S", 0.1)
-    write_board_model(tmp_path / "models", "tiny")
-    write_overlay(tmp_path / "overlays", "tiny", built=False)
-    return Settings(
-        models=tmp_path / "models",
-        model="tiny/1",
-        engine="fpga",
-        emulate="reference",
-        overlays=tmp_path / "overlays",
-    )
+    return board_settings(tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ pytest.importorskip("pynq", reason="pynq is not installed (the extra board)")
 
 from tests.device.overlays import write_overlay
 from tests.models import line_png
+from tests.service.boarding import board_settings
 from tests.service.serving import files, serving
-from tests.service.test_board_faults import write_board_model
 
 from zeile.cli import main
 from zeile.device import fpga
@@ -37,20 +37,7 @@ def board() -> Iterator[Board]:
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setenv("ZEILE_EMULATE", "reference")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("BOARD", raising=False)
-    monkeypatch.setattr(fpga, "EMULATED_PATIENCE_S", 0.1)
-    write_board_model(tmp_path / "models", "tiny")
-    write_overlay(tmp_path / "overlays", "tiny", built=False)
-    return Settings(
-        models=tmp_path / "models",
-        model="tiny/1",
-        engine="fpga",
-        emulate="reference",
-        overlays=tmp_path / "overlays",
-        audit=tmp_path / "audit.jsonl",
-    )
+    return board_settings(tmp_path, monkeypatch, audit=tmp_path / "audit.jsonl")
 
 
 def test_a_line_of_the_board_is_reproduced_on_the_cpu(

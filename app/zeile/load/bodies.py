@@ -16,6 +16,7 @@ from PIL import Image
 
 from zeile.errors import BadData
 from zeile.samples import IMAGE_SUFFIXES, MAX_IMAGE_BYTES
+from zeile.zips import DAMAGE
 
 Thing = TypeVar("Thing")
 
@@ -70,7 +71,7 @@ def found(path: Path, most: int) -> list[Picture]:
     """
     try:
         pictures = [Picture(PurePosixPath(name).name, data) for name, data in _read(path, most)]
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except DAMAGE as error:
         raise BadData(f"{path}: cannot be read as a folder or zip file of images: {error}") from None
     if not pictures:
         raise BadData(f"{path}: holds no images; wanted are files that end in {', '.join(IMAGE_SUFFIXES)}")

@@ -33,6 +33,7 @@ from zeile.service.provenance import canonical
 from zeile.service.ticket import Ticket
 from zeile.service.uploads import Upload
 from zeile.service.worker import Answer, Worker
+from zeile.zips import DAMAGE
 
 MAX_MANIFEST_BYTES = 16 << 20
 
@@ -195,7 +196,7 @@ def _counted(source: Path, split: str | None) -> int:
         try:
             with zipfile.ZipFile(source) as file:
                 manifest = max((m.file_size for m in file.infolist() if m.filename.endswith("manifest.tsv")), default=0)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        except DAMAGE as error:
             raise BadData(f"the zip file is damaged: {error}; pack it again") from None
         if manifest > MAX_MANIFEST_BYTES:
             raise BadData(
