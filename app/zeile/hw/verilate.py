@@ -196,7 +196,7 @@ def _joined(files: Sequence[Path], folder: Path) -> Sequence[Path]:
 
 def _runtime(tool: Verilator, compiler: str) -> list[Path]:
     """Verilator's own runtime, compiled once for all designs."""
-    folder = cache_folder() / "runtime" / fingerprint([tool.version, str(tool.root), compiler, *_COMPILE])
+    folder = cache_folder() / "runtime" / fingerprint([*_build_of(tool, compiler), *_COMPILE])
     made = []
     for name in _RUNTIME:
         command = [compiler, *_COMPILE, *_DEFINES, "-O2", *_includes(tool), "-c", str(tool.root / "include" / name)]
@@ -206,7 +206,7 @@ def _runtime(tool: Verilator, compiler: str) -> list[Path]:
 
 def _prelude(tool: Verilator, compiler: str, flags: Sequence[str]) -> Path:
     """A precompiled header for these flags: half the time of a small unit is the reading of headers."""
-    folder = cache_folder() / "runtime" / fingerprint([tool.version, str(tool.root), compiler, *flags])
+    folder = cache_folder() / "runtime" / fingerprint([*_build_of(tool, compiler), *flags])
     folder.mkdir(parents=True, exist_ok=True)
     header = folder / "prelude.h"
     if not header.is_file():
@@ -219,6 +219,15 @@ def _prelude(tool: Verilator, compiler: str, flags: Sequence[str]) -> Path:
     command.remove("-shared") if "-shared" in command else None
     _once(folder / ("prelude.h.pch" if "clang" in compiler else "prelude.h.gch"), command)
     return header
+
+
+def _build_of(tool: Verilator, compiler: str) -> list[str]:
+    """What a compiled header is good for: clang refuses one that is older than a header in it, so times count.
+
+    A virtual environment that is made anew brings the same headers at the same path, with other times.
+    """
+    files = [tool.root / "include" / "verilated.h", Path(compiler).resolve()]
+    return [tool.version, compiler, *(f"{path}@{path.stat().st_mtime_ns}" for path in files)]
 
 
 def _once(target: Path, command: Sequence[str]) -> Path:

@@ -82,7 +82,7 @@ def curve_plot(log: Path) -> bytes:
         if before["phase"] != after["phase"]:
             for axes in (above, below):
                 axes.axvline(int(before["lines"]), color="tab:red", linestyle=":")
-            above.text(int(before["lines"]), above.get_ylim()[1], " quantised from here", va="top", color="tab:red")
+            above.text(int(before["lines"]), above.get_ylim()[1], f" {after['phase']}", va="top", color="tab:red")
     for axes in (above, below):
         axes.grid(alpha=0.3)
     buffer = io.BytesIO()
