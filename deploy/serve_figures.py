@@ -36,11 +36,11 @@ from pathlib import Path
 from typing import Any
 
 from zeile.device import open_device
+from zeile.http import Host, NoAnswer, allow_connections
 from zeile.image import decode
 from zeile.load import bodies, scrape
 from zeile.load.child import Child, serving
 from zeile.load.drive import Closed, Open, measure
-from zeile.load.http import Host, NoAnswer, allow_connections
 from zeile.load.windows import NO_ANSWER, Level, Outcome, Recorder, Rule, latencies
 from zeile.manifest import find_model, load_model
 from zeile.pipeline import Recognizer

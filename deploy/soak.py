@@ -23,10 +23,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from zeile.http import Host, NoAnswer
 from zeile.load import bodies, scrape
 from zeile.load.child import Child, serving
 from zeile.load.drive import Closed
-from zeile.load.http import Host, NoAnswer
 from zeile.load.windows import NO_ANSWER, Outcome, Recorder
 
 BAD_EVERY = 50

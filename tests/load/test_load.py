@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import zipfile
@@ -44,17 +45,17 @@ def load(url: str, *options: str, capsys: pytest.CaptureFixture[str]) -> tuple[i
         ("0.5:0.7:+0.1", (0.5, 0.6, 0.7)),
     ],
 )
-def test_measuredas_they_are_written(text: str, wanted: tuple[float, ...]) -> None:
+def test_levels_as_they_are_written(text: str, wanted: tuple[float, ...]) -> None:
     assert levels(text, 1000) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("text", ["", "a", "1:2", "1:8:2", "1:8:x1", "1:8:+0", "8:1:x2", "0", "-1", "1:inf:x2", "nan"])
-def test_measuredthat_cannot_be_understood(text: str) -> None:
+def test_levels_that_cannot_be_understood(text: str) -> None:
     with pytest.raises(BadSettings, match="the load"):
         levels(text, 1000)
 
 
-def test_measuredbeyond_what_can_be_driven() -> None:
+def test_levels_beyond_what_can_be_driven() -> None:
     with pytest.raises(BadSettings, match="up to 10 can be driven"):
         levels("1:64:x2", 10)
     with pytest.raises(BadSettings, match="51 levels"):
@@ -159,9 +160,14 @@ def test_an_open_loop_with_forms_query_keys_and_files(capsys: pytest.CaptureFixt
         assert any(f"Authorization: Bearer {key}\r\n" in asked.head for asked in posts)
     assert json.loads((tmp_path / "out" / "load.json").read_text()) == found
     assert "open loop" in (tmp_path / "out" / "load.txt").read_text()
+    (row,) = csv.DictReader((tmp_path / "out" / "load.csv").read_text().splitlines())
+    assert float(row["requests_per_second_asked"]) == 200
+    assert float(row["lines_per_second"]) == level["lines_per_second"]
+    assert float(row["latency_p99_ms"]) == level["latency_ms"]["p99"]
+    assert (int(row["good"]), row["stable"]) == (level["statuses"]["200"], str(int(level["stable"])))
 
 
-def test_a_plot_shows_measuredwith_and_without_good_answers() -> None:
+def test_a_plot_shows_levels_with_and_without_good_answers() -> None:
     pytest.importorskip("matplotlib")
     windows = [Window(1.0, array("d", [0.01, 0.02]), lines=2), Window(1.0)]
     measured = [Level(i + 1, True, 3, w, Counter(), w.lines, Counter()).to_json() for i, w in enumerate(windows)]

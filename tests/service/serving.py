@@ -27,7 +27,7 @@ def serving(settings: Settings) -> Iterator[httpx.Client]:
 @contextmanager
 def running(app: FastAPI) -> Iterator[httpx.Client]:
     """The same for an app whose inside the test holds on to."""
-    config = uvicorn.Config(app, http=connection(app.state.settings), port=0, log_level="critical")
+    config = uvicorn.Config(app, http=connection(app.state), port=0, log_level="critical")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

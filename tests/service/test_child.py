@@ -12,9 +12,9 @@ from tests.models import write_tiny_model
 
 from zeile.commands.serve import _listening
 from zeile.errors import DeviceError
+from zeile.http import Host
 from zeile.load.bodies import get
 from zeile.load.child import serving
-from zeile.load.http import Host
 from zeile.settings import Settings
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="figures are read from /proc")

@@ -209,6 +209,16 @@ def test_a_key_opens_what_its_scopes_name(locked: httpx.Client, secrets: dict[st
                 assert needed in refused(response, 403, "not-allowed")
 
 
+def test_what_one_key_may_do_is_not_remembered_for_another(locked: httpx.Client, secrets: dict[str, str]) -> None:
+    def ask(headers: dict[str, str]) -> httpx.Response:
+        return locked.post("/v1/recognize?beam=4&alternatives=2", content=line_png(1), headers=PNG | headers)
+
+    for _ in range(2):
+        assert ask(bearer(secrets["read"])).status_code == 200
+        refused(ask(bearer(secrets["metrics"])), 403, "not-allowed")
+        refused(ask({}), 401, "no-key")
+
+
 def test_a_key_may_come_in_a_header_of_its_own(locked: httpx.Client, secrets: dict[str, str]) -> None:
     headers = PNG | {"x-api-key": secrets["read"]}
     assert locked.post("/v1/recognize", content=line_png(1), headers=headers).status_code == 200

@@ -259,6 +259,23 @@ def test_alternatives_begin_with_the_text_and_fall_in_score(service: httpx.Clien
     assert plain.model_dump(exclude={"alternatives"}) == line.model_dump(exclude={"alternatives"})
 
 
+def test_parameters_are_each_requests_own_however_often_they_were_seen(service: httpx.Client) -> None:
+    def ask(query: str, **headers: str) -> httpx.Response:
+        return service.post(
+            f"/v1/recognize{query}", content=line_png(1), headers={"content-type": "image/png"} | headers
+        )
+
+    for _ in range(3):
+        plain, beam = ask("").json()["lines"][0], ask("?beam=4&alternatives=2").json()["lines"][0]
+        assert ("alternatives" in plain, len(beam["alternatives"])) == (False, 2)
+        assert ask("", accept="text/plain").text == plain["text"] + "\n"
+        assert ask("?format=tsv", accept="text/plain").headers["content-type"].startswith("text/tab-separated-values")
+        refused(ask("", accept="image/png"), 406, "not-acceptable")
+        refused(ask("?beam=65"), 422, "bad-option")
+        refused(ask("?model=none"), 422, "bad-option")
+        refused(ask("", **{"x-zeile-deadline-ms": "0"}), 422, "bad-option")
+
+
 @pytest.mark.parametrize("query", ["?alternatives=1", "?beam=2&alternatives=3"])
 def test_more_alternatives_than_the_beam_has(service: httpx.Client, query: str) -> None:
     response = service.post(f"/v1/recognize{query}", files=files(a_png=line_png(1)))

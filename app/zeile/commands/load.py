@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from zeile.errors import BadSettings
+from zeile.http import MAX_CONNECTIONS, Host, NoAnswer, Reply, allow_connections
 from zeile.load import bodies, report, scrape
 from zeile.load.drive import Closed, Drive, Open, measure
-from zeile.load.http import MAX_CONNECTIONS, Host, NoAnswer, Reply, allow_connections
 from zeile.load.levels import levels
 from zeile.load.windows import NO_ANSWER, Level, Outcome, Rule
 from zeile.settings import Settings
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--windows", type=int, default=10, metavar="N", help="of a level at most (default 10)")
     parser.add_argument("--timeout", type=float, default=60.0, metavar="S", help="for an answer (default 60)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the random times (default 1)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write load.json, load.txt and load.png there")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write load.json, .txt, .csv and .png there")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 

@@ -15,6 +15,7 @@ import uvicorn
 
 from zeile import __version__
 from zeile.errors import BadSettings
+from zeile.http import allow_connections
 from zeile.notify import notify
 from zeile.service import logs
 from zeile.service.app import create_app
@@ -22,7 +23,7 @@ from zeile.service.connections import connection
 from zeile.settings import Settings
 
 _DRAIN_S = 20  # seconds that running requests are given when the service is told to stop
-_SWITCH_S = 0.001  # so long, and not Python's 5 ms, the event loop waits for a thread that decodes an image
+_SWITCH_S = 0.001   # so long, and not Python's 5 ms, the event loop waits for a thread that decodes an image
 
 
 class _Server(uvicorn.Server):
@@ -67,6 +68,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """Serve until interrupted; returns 0, or 1 if the service could not start."""
     logs.install(settings.log)
     sys.setswitchinterval(_SWITCH_S)
+    allow_connections()
     app = create_app(settings)
     with _listening(settings) as listener:
         host, port = listener.getsockname()[:2]
@@ -74,7 +76,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         where = f"Zeile {__version__} serves {settings.model} on http://{shown}:{port} (Ctrl-C stops it)"
         config = uvicorn.Config(
             app,
-            http=connection(settings),
+            http=connection(app.state),
             ws="none",
             log_level="warning",
             log_config=None,

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a load test found, as a table, as JSON and as a plot."""
+"""What a load test found, as a table, as JSON, as CSV and as a plot."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -92,17 +94,37 @@ def as_json(found: Found) -> str:
     return json.dumps(found, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
+def as_csv(found: Found) -> str:
+    """A row a level for a spreadsheet, with what the service said of its stages; what is not known is empty."""
+    rows = []
+    for level in found["levels"]:
+        statuses = level["statuses"]
+        row = {"concurrency" if found["loop"] == "closed" else "requests_per_second_asked": level["load"]}
+        row |= {name: level[name] for name in ("lines_per_second", "requests_per_second")}
+        row |= {f"latency_{name}_ms": level["latency_ms"][name] for name in ("mean", *_PERCENTILES, "max")}
+        row |= {"good": statuses.get("200", 0), "not_good": sum(statuses.values()) - statuses.get("200", 0)}
+        row |= {"stable": int(level["stable"]), "client_cpu": level["client_cpu"]}
+        rows.append(row | {f"server_{name}": value for name, value in level["server"].items()})
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
 def write(found: Found, folder: Path) -> list[Path]:
-    """Write ``load.json``, ``load.txt`` and ``load.png``.
+    """Write ``load.json``, ``load.txt``, ``load.csv`` and ``load.png``.
 
     Raises:
-        BadSettings: matplotlib is not installed; the other two are written before that.
+        BadSettings: matplotlib is not installed; the others are written before that.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "load.json").write_text(as_json(found), encoding="utf-8")
     (folder / "load.txt").write_text(as_text(found) + "\n", encoding="utf-8")
+    (folder / "load.csv").write_text(as_csv(found), encoding="utf-8")
     (folder / "load.png").write_bytes(plot(found))
-    return [folder / name for name in ("load.json", "load.txt", "load.png")]
+    return [folder / name for name in ("load.json", "load.txt", "load.csv", "load.png")]
 
 
 def plot(found: Found) -> bytes:

@@ -21,6 +21,8 @@ from zeile.service.batch import Stages
 from zeile.service.problems import problem
 from zeile.service.worker import Answer
 
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
 
 def confidence(value: int | None) -> float | None:
     """0 ... 10000 as 0 ... 1, four decimals: a quotient of whole numbers is rounded once, so it prints as one."""
@@ -78,7 +80,7 @@ def facts(answer: Answer, total: float) -> dict[str, Any]:
 
 def encoded(value: object) -> bytes:
     """JSON, as short as it can be; numbers beyond JSON are a fault of ours."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return _encode(value).encode()
 
 
 def encoded_line(head: Mapping[str, Any], read: Line | ZeileError) -> bytes:
@@ -98,13 +100,13 @@ def encoded_line(head: Mapping[str, Any], read: Line | ZeileError) -> bytes:
         ]
     )
     mean = "null" if read.confidence is None else sure[read.confidence]
-    tail = f',"text":{json.dumps(read.text, ensure_ascii=False)},"confidence":{mean},"characters":[{characters}]}}'
+    tail = f',"text":{_encode(read.text)},"confidence":{mean},"characters":[{characters}]}}'
     return encoded(head)[:-1] + tail.encode()
 
 
 @lru_cache(maxsize=4096)
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return _encode(text)
 
 
 @cache

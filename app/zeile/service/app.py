@@ -12,7 +12,6 @@ from typing import Any, Protocol, TypeVar
 from fastapi import FastAPI, Response
 from starlette.datastructures import State
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import Receive, Scope, Send
 
 import zeile
 from zeile.service import (
@@ -59,17 +58,6 @@ QUIET: dict[str, Any] = (
 """FastAPI's own spans, where it has them, would carry what clients sent; ours are in ``telemetry``."""
 
 
-class _Service(FastAPI):
-    """The app, and a door before it: when the service is full, a refusal must cost far less than an answer."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self.state.places.full(scope["path"]) and self.state.refusal is not None:
-            scope["app"] = self
-            await self.state.refusal(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
-
-
 def create_app(settings: Settings) -> FastAPI:
     """The service with its page.
 
@@ -83,7 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
             await _start(app.state, settings, running)
             yield
 
-    app = _Service(
+    app = FastAPI(
         title="Zeile",
         version=zeile.__version__,
         description="Reads images of text lines, in integers: the same answer to the last bit on every engine.",
@@ -128,9 +116,6 @@ def _close_doors(app: FastAPI, settings: Settings) -> None:
         app.add_middleware(CORSMiddleware, allow_origins=origins, **CORS)
     app.add_middleware(Record, metrics=app.state.metrics)
     app.add_middleware(SafeHeaders)
-    # Pages of other origins see a refusal only with the headers that the whole way adds.
-    refuse = InFlight(app, app.state.places)
-    app.state.refusal = None if origins else SafeHeaders(Record(refuse, metrics=app.state.metrics))
 
 
 class _Part(Protocol):

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from fastapi import Depends, Header, Query, Request
 from starlette.requests import ClientDisconnect
@@ -26,14 +26,31 @@ DeadlineHeader = Annotated[int | None, Header(ge=1, le=LONGEST_MS, description="
 Priority = Annotated[Literal["interactive", "bulk"], Query(description="bulk gives way to requests that are not")]
 
 
-async def ticket(
-    request: Request,
-    deadline_ms: Deadline = None,
-    x_zeile_deadline_ms: DeadlineHeader = None,
-    priority: Priority = "interactive",
-) -> Ticket:
-    """The request as the queue sees it; the parameter wins over the header, and ZEILE_DEADLINE_S holds without both."""
-    asked_ms = deadline_ms or x_zeile_deadline_ms or 1000 * request.app.state.settings.deadline_s
+class Terms(NamedTuple):
+    """How long a request waits, and for whom it steps aside.
+
+    Attributes:
+        deadline_ms: that it asks for, if it does.
+        bulk: gives way to requests that are not.
+    """
+
+    deadline_ms: int | None
+    bulk: bool
+
+
+async def terms(
+    deadline_ms: Deadline = None, x_zeile_deadline_ms: DeadlineHeader = None, priority: Priority = "interactive"
+) -> Terms:
+    """The parameter wins over the header."""
+    return Terms(deadline_ms or x_zeile_deadline_ms, priority == "bulk")
+
+
+OnTerms = Annotated[Terms, Depends(terms)]
+
+
+async def ticket(request: Request, asked: OnTerms) -> Ticket:
+    """The request as the queue sees it; without a deadline of its own, ZEILE_DEADLINE_S holds."""
+    asked_ms = asked.deadline_ms or 1000 * request.app.state.settings.deadline_s
     rates, client = request.app.state.rates, request.state.client
     rates.check(client)
     # Before the body was read: the time that it takes to arrive counts, as the client counts it.
@@ -41,7 +58,7 @@ async def ticket(
         request_id=request.state.request_id,
         client=client,
         deadline=time.monotonic() + asked_ms / 1000,
-        bulk=priority == "bulk",
+        bulk=asked.bulk,
         charge=partial(rates.charge, client),
     )
     request.state.ticket = issued  # the log says what became of it

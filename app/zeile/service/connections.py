@@ -14,13 +14,17 @@ import socket
 import struct
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
+import httptools
+from starlette.datastructures import State
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from zeile.service.problems import MEDIA_TYPE
+from zeile.service.refusals import Refusals
 from zeile.settings import Settings
 
-HEAD_S = 10
+HEAD_S = 8
 """Seconds until a request's head must be there, from the connection's or the head's first byte on."""
 
 LINGER_S = 5
@@ -43,6 +47,9 @@ class Connection(HttpToolsProtocol):
     stall_s: float = 30
     most: int = 1024
 
+    refusals: Refusals
+    rejected: Callable[[], None]
+
     _timer: asyncio.TimerHandle | None = None  # for what the client should send
     _stall: asyncio.TimerHandle | None = None  # for what it should take
     _message_open = False
@@ -52,6 +59,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self.most:
+            self.rejected()
             self._refuse(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 f"there are {self.most} connections, which is the most; ask again when Retry-After says",
@@ -92,7 +100,28 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) >= PIPELINED:
             self._reset()
             raise ValueError("too many requests at once")
-        super().on_headers_complete()
+        if not (self.refusals.due(len(self.tasks)) and self._turned_away()):
+            super().on_headers_complete()
+
+    def _turned_away(self) -> bool:
+        """Answer a request that has no place, without a task and before its body is read."""
+        busy = self.cycle is not None and not self.cycle.response_complete
+        if busy or self.parser.get_http_version() != "1.1" or not self.parser.should_keep_alive():
+            return False
+        url = httptools.parse_url(self.url)
+        scope = {
+            **self.scope,
+            "method": self.parser.get_method().decode("ascii"),
+            "path": url.path.decode("ascii"),
+            "query_string": url.query or b"",
+        }
+        answer = self.refusals.answer(scope, len(self.tasks), self.server_state.default_headers)
+        if answer is None:
+            return False
+        self.cycle = _ANSWERED
+        self.transport.write(answer)
+        self.on_response_complete()
+        return True
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
@@ -173,10 +202,30 @@ class Connection(HttpToolsProtocol):
             self._timer = None
 
 
-def connection(settings: Settings) -> type[Connection]:
-    """The protocol of a service's connections."""
+class _Answered:
+    """A request whose answer is sent, and the rest of which is thrown away."""
+
+    response_complete = True
+    disconnected = False
+
+    def __init__(self) -> None:
+        self.message_event = asyncio.Event()
+
+
+_ANSWERED: Any = _Answered()
+
+
+def connection(state: State) -> type[Connection]:
+    """The protocol of an app's connections.
+
+    Args:
+        state: of the app.
+    """
+    settings: Settings = state.settings
 
     class Guarded(Connection):
+        refusals = Refusals(state)
+        rejected = state.metrics.rejected.labels("connections").inc
         head_s = float(min(HEAD_S, settings.send_s))
         stall_s = float(settings.send_s)
         most = _most(settings)
@@ -185,7 +234,10 @@ def connection(settings: Settings) -> type[Connection]:
 
 
 def _most(settings: Settings) -> int:
-    """Connections at a time: some for each request that is worked on, as far as there are file descriptors."""
+    """Connections at a time: many for each request that is worked on, as far as there are file descriptors.
+
+    Clients keep their connections; one that is turned away comes back, and that costs more than letting it wait.
+    """
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 4 * settings.requests + 64
+    wanted = 16 * settings.requests + 64
     return wanted if files == resource.RLIM_INFINITY else max(16, min(wanted, files - FILES_KEPT))

@@ -58,10 +58,17 @@ class Image:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some images of a request, in its order: files, cut lines of a page, or why there is none."""
+    """Some images of a request, in its order: files, cut lines of a page, or why there is none.
+
+    Attributes:
+        names: of the files.
+        data: for each what it holds.
+        last: known to be the last one.
+    """
 
     names: Sequence[str]
     data: Sequence[bytes | Grey | BadImage]
+    last: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,11 +114,13 @@ def limits_of(settings: Settings) -> ArchiveLimits:
 
 async def fetched(images: Sequence[Image]) -> AsyncIterator[Chunk]:
     """The images with their bytes, a chunk at a time; zip files are unpacked in a thread."""
+    left = len(images)
     for chunk in _chunks(images):
+        left -= len(chunk)
         zipped = [image.source for image in chunk if isinstance(image.source, tuple)]
         unpacked = iter(await run_in_threadpool(_unpacked, zipped) if zipped else ())
         data = [next(unpacked) if isinstance(i.source, tuple) else await i.source.read() for i in chunk]
-        yield Chunk([image.name for image in chunk], data)
+        yield Chunk([image.name for image in chunk], data, not left)
 
 
 async def read_chunks(
@@ -132,6 +141,9 @@ async def read_chunks(
 
     try:
         async for chunk in chunks:
+            if chunk.last and not waiting:  # the only one: nothing goes on beside it
+                yield await read(chunk)
+                continue
             waiting.append(asyncio.create_task(read(chunk)))
             if len(waiting) == AHEAD:
                 yield await waiting.popleft()
@@ -145,6 +157,8 @@ async def read_chunks(
 
 def joined(parts: Sequence[Part]) -> Part:
     """Parts as one; there is at least one."""
+    if len(parts) == 1:
+        return parts[0]
     answers = [part.answer for part in parts]
     engines = [engine for answer in answers for engine in answer.engines]
     whole = replace(

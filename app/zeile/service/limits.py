@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers, State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zeile.service import problems
@@ -105,10 +105,16 @@ class Places:
         self.limits = {False: limit, True: max(1, limit // 4)}
         self.taken = {False: 0, True: 0}
 
-    def full(self, path: str) -> bool:
-        """Whether a request to a path has no place."""
+    def full(self, path: str, tasks: int = 0) -> bool:
+        """Whether a request to a path has no place.
+
+        Args:
+            path: that it asks for.
+            tasks: of requests that run or are about to; those have no place yet, but will take one.
+        """
         stream = path in STREAMS
-        return self.taken[stream] >= self.limits[stream] and path not in WATCHED
+        taken = self.taken[True] if stream else max(self.taken[False], tasks - self.taken[True])
+        return taken >= self.limits[stream] and path not in WATCHED
 
 
 class InFlight:
@@ -127,11 +133,7 @@ class InFlight:
             return await self.app(scope, receive, send)
         places, stream = self._places, scope["path"] in STREAMS
         if places.full(scope["path"]):
-            error = Overloaded(
-                f"{places.taken[stream]} requests are being worked on, at most {places.limits[stream]} are; ask again "
-                "when Retry-After says, or have the service started with a higher ZEILE_REQUESTS",
-                _wait_s(scope),
-            )
+            error = crowded(places.limits[stream], wait_s(scope["app"].state))
             return await problems.response(error, scope)(scope, receive, send)
         places.taken[stream] += 1
         try:
@@ -140,9 +142,23 @@ class InFlight:
             places.taken[stream] -= 1
 
 
-def _wait_s(scope: Scope) -> float:
+def crowded(limit: int, wait: float) -> Overloaded:
+    """Why a request has no place.
+
+    Args:
+        limit: of places.
+        wait: seconds until it may ask again.
+    """
+    return Overloaded(
+        f"{limit} requests are being worked on, which is the most; ask again when Retry-After says, or have the "
+        "service started with a higher ZEILE_REQUESTS",
+        wait,
+    )
+
+
+def wait_s(state: State) -> float:
     """Seconds until what waits now will have been read, at the rate that is measured; 1 to 60."""
-    worker = getattr(scope["app"].state, "worker", None)
+    worker = getattr(state, "worker", None)
     rate = float(getattr(worker, "rate", 0.0) or 0.0)
     return min(60.0, max(1.0, worker.waiting / rate)) if worker is not None and rate else 1.0
 
@@ -182,15 +198,15 @@ def _host(origin: str) -> str:
 
 
 class SafeHeaders:
-    """Add ``HEADERS`` to every answer."""
+    """Add ``HEADERS`` to every answer; nothing behind it sets them."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+        self.app, self._headers = app, [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def added(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                message["headers"] = [*message["headers"], *self._headers]
             await send(message)
 
         await self.app(scope, receive, added)

@@ -9,12 +9,20 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TextIO
 
 REQUESTS = "zeile.requests"
 """Logger of the requests; its records carry their facts as ``record.request``."""
+
+_requests = logging.getLogger(REQUESTS)
+
+
+GATHERED_S = 0.05
+"""Seconds after which a line is written; a warning is written at once, with those before it."""
 
 
 def install(kind: str, stream: TextIO | None = None) -> None:
@@ -31,7 +39,7 @@ def install(kind: str, stream: TextIO | None = None) -> None:
         root.addHandler(logging.NullHandler())
         root.setLevel(logging.CRITICAL + 1)
         return
-    out = logging.StreamHandler(stream or sys.stderr)
+    out = Gathered(stream or sys.stderr)
     out.setFormatter(JsonLines() if kind == "json" else TextLines())
     root.addHandler(out)
     root.setLevel(logging.WARNING)
@@ -40,8 +48,64 @@ def install(kind: str, stream: TextIO | None = None) -> None:
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # a form that is wrong is its client's fault
 
 
+def request(facts: Mapping[str, Any]) -> None:
+    """Log a request's line; ``Logger.info`` would look for the place in the code that it was called from."""
+    record = logging.LogRecord(REQUESTS, logging.INFO, "", 0, "request", None, None)
+    record.request = facts
+    _requests.handle(record)
+
+
+class Gathered(logging.StreamHandler[TextIO]):
+    """Writes the lines of a moment together: each write gives up the GIL, and the event loop waits to have it back.
+
+    Args:
+        stream: that is written to.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lines: list[str] = []
+        self._some = threading.Event()
+        threading.Thread(target=self._write, name="zeile-log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._lines.append(self.format(record) + self.terminator)
+        except Exception:
+            self.handleError(record)
+        if record.levelno >= logging.WARNING:
+            self.flush()
+        elif len(self._lines) == 1:
+            self._some.set()
+
+    def flush(self) -> None:
+        """Write what there is."""
+        self.acquire()
+        try:
+            lines, self._lines = self._lines, []
+            if lines:
+                self.stream.write("".join(lines))
+            super().flush()
+        finally:
+            self.release()
+
+    def _write(self) -> None:
+        while self._some.wait():
+            time.sleep(GATHERED_S)
+            self._some.clear()
+            self.flush()
+
+
 def _time(record: logging.LogRecord) -> str:
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z"
+    return f"{_second(int(record.created))}.{int(record.msecs):03d}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(created: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(created))
+
+
+_encode = json.JSONEncoder().encode
 
 
 class JsonLines(logging.Formatter):
@@ -53,7 +117,7 @@ class JsonLines(logging.Formatter):
         facts |= {"message": record.getMessage()} if request is None else request
         if record.exc_info:
             facts["exception"] = self.formatException(record.exc_info)
-        return json.dumps(facts)
+        return _encode(facts)
 
 
 class TextLines(logging.Formatter):

@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
-import secrets
 import time
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from zeile.service import problems, telemetry
+from zeile.service import logs, problems, telemetry
 from zeile.service.logs import REQUESTS
 from zeile.service.metrics import Metrics
 
@@ -21,7 +21,9 @@ requests_log = logging.getLogger(REQUESTS)
 
 _ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context
+_names = random.Random()  # names need to differ and not to be secret; asking the system for bytes gives up the GIL
 _MAX_PATH = 200  # characters of a path in the log
+_ALL = frozenset({"admin"})
 _CUT_OFF = 499  # the client was gone before there was an answer; as in other servers' logs
 
 
@@ -43,16 +45,13 @@ class Record:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         began, status, ended = time.perf_counter(), 0, False
-        state = scope.setdefault("state", {})
-        state["request_id"] = name = _identifier(Headers(scope=scope).get("x-request-id", ""))
-        state["client"] = (scope.get("client") or ("local",))[0]
-        state["scopes"] = frozenset({"admin"})
+        name = introduce(scope)
 
         async def named(message: Message) -> None:
             nonlocal status, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = name
+                message["headers"] = [*message["headers"], (b"x-request-id", name.encode())]
             else:
                 ended = not message.get("more_body", False)
             await send(message)
@@ -67,24 +66,47 @@ class Record:
             status, ended = 500, True
         finally:
             self._metrics.in_flight.dec()
-            self._finish(scope, status if ended else _CUT_OFF, time.perf_counter() - began)
+            finish(self._metrics, scope, status if ended else _CUT_OFF, time.perf_counter() - began)
 
-    def _finish(self, scope: Scope, status: int, seconds: float) -> None:
-        state: dict[str, Any] = scope["state"]
-        problem = state.get("problem", "")
-        if problem == "cut-off":  # the answer to it went nowhere
-            status = _CUT_OFF
-        route = getattr(scope.get("route"), "path", "other")
-        self._metrics.requests.labels(route, outcome(status)).inc()
-        if not state.get("streamed"):  # the page's stream of events: its length is no latency
-            self._metrics.request_seconds.observe(seconds)
-        if status < 400 and state.get("ticket") is not None:
-            self._metrics.latencies.append((time.monotonic(), seconds))
-        if problem:
-            self._metrics.rejected.labels(problem).inc()
-        if requests_log.isEnabledFor(logging.INFO):
-            requests_log.info("request", extra={"request": _facts(scope, status, seconds, problem)})
-        telemetry.trace(scope, route, status, seconds)
+
+def introduce(scope: Scope) -> str:
+    """Set what is known of a request from the first; returns its identifier."""
+    state = scope.setdefault("state", {})
+    state["request_id"] = name = _identifier(Headers(scope=scope).get("x-request-id", ""))
+    state["client"] = address(scope)
+    state["scopes"] = _ALL
+    return name
+
+
+def address(scope: Scope) -> str:
+    """Of the client."""
+    return str((scope.get("client") or ("local",))[0])
+
+
+def finish(metrics: Metrics, scope: Scope, status: int, seconds: float) -> None:
+    """Count and log a request that has been answered.
+
+    Args:
+        metrics: of the service.
+        scope: of the request.
+        status: of the answer.
+        seconds: that it took.
+    """
+    state: dict[str, Any] = scope["state"]
+    problem = state.get("problem", "")
+    if problem == "cut-off":  # the answer to it went nowhere
+        status = _CUT_OFF
+    route = getattr(scope.get("route"), "path", "other")
+    metrics.requests.labels(route, outcome(status)).inc()
+    if not state.get("streamed"):  # the page's stream of events: its length is no latency
+        metrics.request_seconds.observe(seconds)
+    if status < 400 and state.get("ticket") is not None:
+        metrics.latencies.append((time.monotonic(), seconds))
+    if problem:
+        metrics.rejected.labels(problem).inc()
+    if requests_log.isEnabledFor(logging.INFO):
+        logs.request(_facts(scope, status, seconds, problem))
+    telemetry.trace(scope, route, status, seconds)
 
 
 def _facts(scope: Scope, status: int, seconds: float, problem: str) -> dict[str, Any]:
@@ -109,7 +131,7 @@ def _facts(scope: Scope, status: int, seconds: float, problem: str) -> dict[str,
 
 def _identifier(asked: str) -> str:
     """The client's identifier, or a new one where it has none that may stand in a log."""
-    return asked if _ID.fullmatch(asked) else secrets.token_hex(16)
+    return asked if _ID.fullmatch(asked) else f"{_names.getrandbits(128):032x}"
 
 
 def outcome(status: int) -> str:

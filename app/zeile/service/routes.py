@@ -14,16 +14,21 @@ from zeile.errors import BadImage, BadSettings
 from zeile.formats import line_page
 from zeile.service import answers, description, outputs, schemas
 from zeile.service.acknowledge import Acknowledged, acknowledged
-from zeile.service.asking import Asking, requires, watched
+from zeile.service.asking import OnTerms, Terms, requires, ticket, watched
 from zeile.service.images import Image, Part, fetched, joined, read_chunks, sent_images
-from zeile.service.options import Asked
+from zeile.service.options import Wished, Wishes, options
 from zeile.service.outputs import Format, Streamed, Wanted
 from zeile.service.problems import TooManyFiles
+from zeile.service.remembering import remembering, worked_out
 from zeile.service.streaming import Acknowledge, rows
 from zeile.service.uploads import MAX_FILES, ZIP_TYPES
 from zeile.service.worker import Answer, Worker
 
-router = APIRouter(dependencies=[Depends(requires("read"))])
+_may_read = requires("read")
+router = APIRouter(
+    dependencies=[Depends(_may_read)],
+    route_class=remembering(("accept", "x-zeile-deadline-ms"), _may_read),
+)
 
 _BODIES = {
     "image/*": "an image of one text line",
@@ -39,7 +44,7 @@ _BODIES = {
     | description.problems(401, 403, 406, 408, 413, 415, 422, 429, 500, 503, 504),
     openapi_extra=description.body(description.files(), _BODIES),
 )
-async def recognize(request: Request, asked: Asked, issued: Asking, wanted: Wanted) -> Response:
+async def recognize(request: Request, wished: Wished, terms: OnTerms, wanted: Wanted) -> Response:
     """Read images of text lines.
 
     Send them as the files of a form, one as the body, or any number as a zip file in either place. The answer has a
@@ -47,8 +52,14 @@ async def recognize(request: Request, asked: Asked, issued: Asking, wanted: Want
 
     Of several images, a bad one is reported in its place and the others are read; a single bad one is the answer.
     """
-    worker: Worker = request.app.state.worker  # not by Depends, as nothing that every line would wait for need be
+    return await worked_out(request, _recognize, wished, terms, wanted)
+
+
+async def _recognize(request: Request, wished: Wishes, terms: Terms, wanted: Format) -> Response:
+    worker: Worker = request.app.state.worker
+    issued = await ticket(request, terms)
     worker.check(issued)
+    asked = await options(request, wished)
     request.app.state.audit.check()
     async with AsyncExitStack() as held:
         images = await held.enter_async_context(sent_images(request))

@@ -31,8 +31,8 @@ def trace(scope: Scope, route: str, status: int, seconds: float) -> None:
         status: of its answer.
         seconds: that it took.
     """
-    if not TRACES:
-        return
+    if not TRACES or isinstance(api.get_tracer_provider(), api.ProxyTracerProvider):
+        return  # nobody has set it up
     tracer = api.get_tracer("zeile")
     ended = time.time_ns()
     began = ended - int(seconds * 1e9)

@@ -24,7 +24,7 @@ from zeile.service.batch import BATCH_LINES, Grey, Job, Piece, Run, Stages, piec
 from zeile.service.crew import FAILED, Crew
 from zeile.service.engines import Engines, Options
 from zeile.service.metrics import Metrics
-from zeile.service.problems import Expired, Overloaded, TooFast
+from zeile.service.problems import Expired, NotReady, Overloaded, TooFast
 from zeile.service.registry import Registry
 from zeile.service.ticket import Ticket
 from zeile.settings import Settings
@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 
 KEPT = 8
 """One of so many places in the queue is kept for clients that have less than that share of it."""
+
+UNTRUSTED_S = 10.0
+"""When to ask again while the engine's integers are wrong; it is tested again meanwhile."""
 
 DRAIN_S = 20.0
 """Seconds that requests are given to finish when the service stops."""
@@ -94,6 +97,7 @@ class Worker:
         self._readings: dict[Job, _Reading] = {}
         self._outside: deque[_Reading] = deque()  # those with images that are not in the queue yet
         self._stopping = False
+        self._distrusted: str | None = None  # why the engine is not trusted
         metrics.queue_lines.set_function(lambda: self.waiting)
         metrics.queue_bytes.set_function(lambda: self._crew.queue.bytes)
 
@@ -101,6 +105,16 @@ class Worker:
         """Start the threads."""
         self._loop = asyncio.get_running_loop()
         self._crew.start()
+
+    def distrust(self, because: str | None) -> None:
+        """Read nothing for anybody, also of what was accepted, while the engine's integers are wrong. In any thread.
+
+        Args:
+            because: why; None trusts the engine again.
+        """
+        self._distrusted = because
+        if because is not None:
+            self._loop.call_soon_threadsafe(self._end_all, _untrusted(because))
 
     def drain(self) -> None:
         """Take nothing new from now on; what was accepted is finished."""
@@ -114,8 +128,7 @@ class Worker:
             futures = [reading.future for reading in self._readings.values()]
             await asyncio.wait(futures, timeout=end - self._loop.time())
             await asyncio.sleep(0)  # whoever waited for them goes on
-        for job in list(self._readings):
-            self._end(job, Overloaded("the service stops before it came to this; ask another one, or again later", 5))
+        self._end_all(Overloaded("the service stops before it came to this; ask another one, or again later", 5))
         if not await asyncio.to_thread(self._crew.stop, DRAIN_S):
             log.error("a thread hangs and is left to itself")
 
@@ -144,6 +157,12 @@ class Worker:
         """Whether nothing new is taken any more."""
         return self._stopping
 
+    @property
+    def crowded(self) -> bool:
+        """Whether some clients' lines are not taken any more; cheap."""
+        queue, settings = self._crew.queue, self._settings
+        return queue.lines >= settings.queue_lines // 2 or queue.bytes >= settings.queue_bytes
+
     def check(self, ticket: Ticket, lines: int = 1) -> None:
         """Whether lines of a request would be taken now.
 
@@ -154,9 +173,12 @@ class Worker:
         Raises:
             Overloaded: the queue is full, the deadline is too near, or the service is stopping or broken.
             TooFast: the client has more than its share of a queue that is nearly full.
+            NotReady: the engine is not trusted.
         """
         if not self._crew.alive:
             raise Overloaded("the engine's thread has ended, nothing can be read any more; ask another service", 5)
+        if self._distrusted is not None:
+            raise _untrusted(self._distrusted)
         if ticket.admitted:
             return
         if self._stopping:
@@ -201,6 +223,7 @@ class Worker:
         Raises:
             Overloaded: the queue has no room, or the service is stopping.
             TooFast: the queue has no room for this client.
+            NotReady: the engine is not trusted.
             Expired: the deadline passed.
             BadSettings: no such reading.
             BadManifest: the model is damaged.
@@ -341,6 +364,10 @@ class Worker:
             reading.future.set_exception(error)
             self._drop(reading, FAILED)
 
+    def _end_all(self, error: Exception) -> None:
+        for job in list(self._readings):
+            self._end(job, error)
+
     def _drop(self, reading: _Reading, reason: str) -> None:
         """Take what is left of a reading from the queue."""
         del self._readings[reading.job]
@@ -349,3 +376,7 @@ class Worker:
         if outside and reason != FAILED:
             self._metrics.dropped.labels(reason).inc(outside)
         self._feed()
+
+
+def _untrusted(because: str) -> NotReady:
+    return NotReady(f"nothing is read while the engine cannot be trusted: {because}; ask another service", UNTRUSTED_S)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP/1.1 for a load generator: whole requests as bytes, connections that are kept, nothing else.
+"""HTTP/1.1 for clients of the service: whole requests as bytes, connections that are kept, nothing else.
 
 A request that was prepared once is written as it is, and of an answer only what is needed is parsed, so that one core
-sends several thousand requests a second.
+sends several thousand requests a second: the load generator's and a fleet's.
 """
 
 from __future__ import annotations
@@ -35,6 +35,14 @@ class NoAnswer(Exception):
 
 class Ended(NoAnswer):
     """The connection ended before the answer did."""
+
+
+class NotConnected(NoAnswer):
+    """The server was not reached."""
+
+
+class Refused(NotConnected):
+    """Its machine is there, but nothing listens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,7 @@ class Connection(asyncio.Protocol):
         assert self._waiting is None
         self._waiting = self._loop.create_future()
         self.silent = True
-        timer = self._loop.call_later(timeout_s, self._fail, NoAnswer(f"no answer within {timeout_s:g} s"))
+        timer = self._loop.call_later(timeout_s, self._fail, NoAnswer(f"no answer within {timeout_s:.3g} s"))
         try:
             self._transport.write(request)
             return await self._waiting
@@ -93,9 +101,13 @@ class Connection(asyncio.Protocol):
             if not self.usable:
                 self.close()
 
-    def close(self) -> None:
-        """End it."""
-        self.usable = False
+    def close(self, why: str = "it was closed") -> None:
+        """End it; whoever waits for an answer gets none.
+
+        Args:
+            why: for them.
+        """
+        self._fail(NoAnswer(why))
         if self._transport is not None:
             self._transport.abort()
 
@@ -178,13 +190,16 @@ class Host:
     Args:
         url: of the service; of its path, nothing is kept here.
         connections: most at a time; a request beyond them waits.
-        timeout_s: seconds that an answer may take, connecting included.
+        timeout_s: seconds that an answer may take.
+        connect_s: seconds that connecting may take; by default ``timeout_s``.
 
     Raises:
         BadSettings: the URL is none of HTTP.
     """
 
-    def __init__(self, url: str, connections: int = MAX_CONNECTIONS, timeout_s: float = 60.0) -> None:
+    def __init__(
+        self, url: str, connections: int = MAX_CONNECTIONS, timeout_s: float = 60.0, connect_s: float | None = None
+    ) -> None:
         parts = urlsplit(url)
         try:
             port = parts.port
@@ -197,45 +212,88 @@ class Host:
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._free: deque[Connection] = deque()
         self._places = asyncio.Semaphore(connections)
-        self._timeout_s = timeout_s
+        self._busy: set[Connection] = set()
+        self._timeout_s, self._connect_s = timeout_s, timeout_s if connect_s is None else connect_s
 
-    async def ask(self, request: bytes) -> Reply:
+    async def ask(self, request: bytes, timeout_s: float | None = None) -> Reply:
         """Send a whole request, and wait for the answer.
 
+        Args:
+            request: head and body.
+            timeout_s: seconds that the answer may take; by default those of the host.
+
         Raises:
+            NotConnected: there is no connection to be had, so nothing was sent.
             NoAnswer: there was none.
         """
+        clock = asyncio.get_running_loop().time
+        ended: Ended | None = None
+        end = clock() + (self._timeout_s if timeout_s is None else timeout_s)
         async with self._places:
-            while self._free:
-                connection = self._free.pop()
-                if not connection.usable:
-                    continue
+            if (kept := self._kept()) is not None:
                 try:
-                    return await self._on(connection, request)
-                except Ended:
-                    if not connection.silent:
+                    return await self._on(kept, request, end - clock())
+                except Ended as error:
+                    if not kept.silent:
                         raise
                     # The server closed a connection that it had kept: ask again on a new one. Reading is repeatable.
-            return await self._on(await self._connect(), request)
+                    ended = error
+            try:
+                connection = await self._connect(min(self._connect_s, end - clock()))
+            except NotConnected:
+                if ended is not None:  # it had the request
+                    raise ended from None
+                raise
+            return await self._on(connection, request, end - clock())
 
-    async def _on(self, connection: Connection, request: bytes) -> Reply:
+    def _kept(self) -> Connection | None:
+        """A free connection, if there is one."""
+        while self._free:
+            if (connection := self._free.pop()).usable:
+                return connection
+        return None
+
+    async def _on(self, connection: Connection, request: bytes, timeout_s: float) -> Reply:
+        self._busy.add(connection)
         try:
-            return await connection.ask(request, self._timeout_s)
+            return await connection.ask(request, timeout_s)
         finally:
+            self._busy.discard(connection)
             if connection.usable:
                 self._free.append(connection)
 
-    async def _connect(self) -> Connection:
-        connecting = asyncio.get_running_loop().create_connection(Connection, *self._where, ssl=self._tls)
+    async def _connect(self, timeout_s: float) -> Connection:
+        connecting = asyncio.ensure_future(
+            asyncio.get_running_loop().create_connection(Connection, *self._where, ssl=self._tls)
+        )
         try:
-            _, connection = await asyncio.wait_for(connecting, self._timeout_s)
-        except asyncio.TimeoutError:
-            raise NoAnswer(f"no connection within {self._timeout_s:g} s") from None
+            # Before Python 3.12, wait_for loses a cancellation that comes together with the connection.
+            await asyncio.wait((connecting,), timeout=timeout_s)
+            if not connecting.done():
+                raise NotConnected(f"no connection within {timeout_s:.3g} s")
+            return connecting.result()[1]
+        except asyncio.CancelledError:
+            connecting.add_done_callback(_closed)
+            raise
+        except ConnectionRefusedError:
+            raise Refused("no connection (ConnectionRefusedError)") from None
         except OSError as error:
-            raise NoAnswer(f"no connection ({type(error).__name__})") from None
-        return connection
+            raise NotConnected(f"no connection ({type(error).__name__})") from None
+        finally:
+            connecting.cancel()
 
     def close(self) -> None:
-        """End the connections."""
+        """End the connections that are free."""
         while self._free:
             self._free.pop().close()
+
+    def give_up(self, why: str) -> None:
+        """End all connections; who waits for an answer gets none, and is told why."""
+        self.close()
+        for connection in list(self._busy):
+            connection.close(why)
+
+
+def _closed(connecting: asyncio.Future[tuple[asyncio.Transport, Connection]]) -> None:
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result()[1].close()

@@ -10,8 +10,8 @@ import pytest
 from tests.load.fake_service import TEXT, Asked, answer, faking
 
 from zeile.errors import BadSettings
+from zeile.http import Host, NoAnswer, Reply
 from zeile.load.bodies import get
-from zeile.load.http import Host, NoAnswer, Reply
 
 REQUEST = get("host", "/")
 

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a full service answers before the app is asked: a refusal must cost far less than an answer.
+
+Otherwise four times the load that can be served leaves little time to serve any of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from http import HTTPStatus
+from types import SimpleNamespace
+
+from starlette.datastructures import State
+from starlette.types import Scope
+
+from zeile.service import problems, record
+from zeile.service.limits import HEADERS, STREAMS, Places, crowded, wait_s
+from zeile.service.problems import Busy
+from zeile.service.ticket import Ticket
+from zeile.service.worker import Worker
+
+Header = tuple[bytes, bytes]
+
+LINES = "/v1/recognize"
+"""Where most lines are sent."""
+
+_ROUTE = SimpleNamespace(path=LINES)  # for the metrics
+_ELSEWHERE = frozenset((b"x-forwarded-for", b"x-zeile-deadline-ms"))
+_SAFE = b"".join(f"{name}: {value}\r\n".encode() for name, value in HEADERS.items())
+
+
+class Refusals:
+    """Answers for the connections of an app, whole and in bytes.
+
+    Args:
+        state: of the app.
+    """
+
+    def __init__(self, state: State) -> None:
+        settings = state.settings
+        self._state, self._deadline_s = state, settings.deadline_s
+        # Pages of other origins see a refusal only with headers that the whole way through the app adds.
+        self._allowed = not settings.cors
+        self._knows_clients = settings.keys is None and not settings.rate
+        self._places: Places = state.places
+
+    def due(self, tasks: int) -> bool:
+        """Whether a request for lines is likely to be refused; cheap.
+
+        Args:
+            tasks: of requests that run, or are about to.
+        """
+        worker: Worker | None = getattr(self._state, "worker", None)
+        return self._allowed and (self._places.full(LINES, tasks) or (worker is not None and worker.crowded))
+
+    def answer(self, scope: Scope, tasks: int, headers: Sequence[Header]) -> bytes | None:
+        """The answer to a request that is refused, noted as ``record.Record`` notes it; None if the app is to answer.
+
+        Args:
+            scope: of the request.
+            tasks: as ``due`` has them.
+            headers: that the server adds.
+        """
+        began, path = time.perf_counter(), scope["path"]
+        if self._places.full(path, tasks):
+            error: Busy | None = crowded(self._places.limits[path in STREAMS], wait_s(self._state))
+        else:
+            error = self._queue_full(scope)
+        if error is None:
+            return None
+        name = record.introduce(scope)
+        if path == LINES:
+            scope["route"] = _ROUTE
+        status, scope["state"]["problem"], head, body = _written(
+            type(error), str(error), error.headers["retry-after"], path.startswith("/v2")
+        )
+        added = b"".join(b"%b: %b\r\n" % header for header in headers)
+        record.finish(self._state.metrics, scope, status, time.perf_counter() - began)
+        return b"%b%bx-request-id: %b\r\n\r\n%b" % (head, added, name.encode(), body)
+
+    def _queue_full(self, scope: Scope) -> Busy | None:
+        """Why the queue takes nothing of a request that asks for nothing special."""
+        special = scope["query_string"] or any(name in _ELSEWHERE for name, _ in scope["headers"])
+        if scope["path"] != LINES or scope["method"] != "POST" or special or not self._knows_clients:
+            return None
+        try:
+            client = record.address(scope)
+            self._state.worker.check(Ticket("", client, deadline=time.monotonic() + self._deadline_s))
+        except Busy as error:
+            return error
+        return None
+
+
+@lru_cache(maxsize=64)
+def _written(kind: Callable[[str, float], Busy], message: str, retry_after: str, v2: bool) -> tuple[int, str, bytes, bytes]:
+    """Status, kind of problem, head but for its end, and body; most refusals are the same as the one before."""
+    scope: Scope = {"path": "/v2" if v2 else "/", "state": {}}
+    answer = problems.response(kind(message, float(retry_after)), scope)
+    status = HTTPStatus(answer.status_code)
+    head = b"".join(b"%b: %b\r\n" % header for header in answer.raw_headers)
+    first = b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode())
+    return answer.status_code, scope["state"]["problem"], first + head + _SAFE, bytes(answer.body)
