@@ -73,8 +73,9 @@ class Refusals:
         name = record.introduce(scope)
         if path == LINES:
             scope["route"] = _ROUTE
+        kind: Callable[[str, float], Busy] = type(error)
         status, scope["state"]["problem"], head, body = _written(
-            type(error), str(error), error.headers["retry-after"], path.startswith("/v2")
+            kind, str(error), error.headers["retry-after"], path.startswith("/v2")
         )
         added = b"".join(b"%b: %b\r\n" % header for header in headers)
         record.finish(self._state.metrics, scope, status, time.perf_counter() - began)
@@ -94,7 +95,9 @@ class Refusals:
 
 
 @lru_cache(maxsize=64)
-def _written(kind: Callable[[str, float], Busy], message: str, retry_after: str, v2: bool) -> tuple[int, str, bytes, bytes]:
+def _written(
+    kind: Callable[[str, float], Busy], message: str, retry_after: str, v2: bool
+) -> tuple[int, str, bytes, bytes]:
     """Status, kind of problem, head but for its end, and body; most refusals are the same as the one before."""
     scope: Scope = {"path": "/v2" if v2 else "/", "state": {}}
     answer = problems.response(kind(message, float(retry_after)), scope)
