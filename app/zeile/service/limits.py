@@ -21,7 +21,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
 }
 
-START_S = 10
+START_S = 8
 """Seconds that any body may take."""
 
 SLOWEST = 2000

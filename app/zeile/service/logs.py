@@ -55,7 +55,7 @@ def request(facts: Mapping[str, Any]) -> None:
     _requests.handle(record)
 
 
-class Gathered(logging.StreamHandler[TextIO]):
+class Gathered(logging.Handler):
     """Writes the lines of a moment together: each write gives up the GIL, and the event loop waits to have it back.
 
     Args:
@@ -63,14 +63,15 @@ class Gathered(logging.StreamHandler[TextIO]):
     """
 
     def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
+        super().__init__()
+        self._stream = stream
         self._lines: list[str] = []
         self._some = threading.Event()
         threading.Thread(target=self._write, name="zeile-log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._lines.append(self.format(record) + self.terminator)
+            self._lines.append(self.format(record) + "\n")
         except Exception:
             self.handleError(record)
         if record.levelno >= logging.WARNING:
@@ -84,8 +85,10 @@ class Gathered(logging.StreamHandler[TextIO]):
         try:
             lines, self._lines = self._lines, []
             if lines:
-                self.stream.write("".join(lines))
-            super().flush()
+                self._stream.write("".join(lines))
+                self._stream.flush()
+        except (OSError, ValueError):  # nobody listens any more, or the disk is full: that must not stop the service
+            pass
         finally:
             self.release()
 
