@@ -32,7 +32,7 @@ from zeile.manifest import load_model
 from zeile.pipeline import Line, Recognizer
 
 PACKAGE = Path(zeile.__file__).parents[1]
-COMMANDS = tuple("read serve broker load keys audit replay bench train lm info doctor models hw".split())
+COMMANDS = tuple("read bulk serve broker load keys audit replay bench train lm info doctor models hw".split())
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -19,6 +19,7 @@ BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 COMMANDS = [shlex.split(line, comments=True) for block in BLOCKS for line in block.splitlines() if line]
 SUBCOMMANDS = (
     "read",
+    "bulk",
     "serve",
     "broker",
     "load",

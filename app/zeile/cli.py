@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command ``zeile``: read, serve, broker, load, keys, audit, replay, bench, train, lm, info, doctor, models, hw.
+"""The command ``zeile``: read, bulk, serve, broker, load, keys, audit, replay, bench, train, lm, info, doctor, ...
 
 Only the module of the command that is given is imported, so that help is instant and an extra that is not installed
 is named in a sentence.
@@ -21,6 +21,7 @@ from zeile.settings import Settings
 
 _SUMMARIES = {
     "read": "read images of text lines",
+    "bulk": "read a great many lines with any number of workers, each once",
     "serve": "serve over HTTP, with a page to try",
     "broker": "own the device, for services that ask over a unix socket",
     "load": "send lines to a service, and measure its rate and latency",
@@ -80,7 +81,7 @@ exit code: 0 nothing is missing, 1 something is""",
   zeile models verify                          check every file of every model
   zeile models verify fraktur latin-print/1""",
 }
-_OWN_ARGUMENTS = ("audit", "hw", "keys", "load", "replay")
+_OWN_ARGUMENTS = ("audit", "bulk", "hw", "keys", "load", "replay")
 """Commands whose modules bring their arguments and examples."""
 
 _BEAM = 8  # as in zeile.beam, which is not imported here: help costs no NumPy

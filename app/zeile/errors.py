@@ -9,6 +9,9 @@
     ├── BadSettings         a setting, option or combination of them that makes no sense
     ├── BadData             ground truth, texts or fonts that cannot be used
     │   └── BadDocument     line regions of a page (ALTO, PAGE, JSON) that cannot be used
+    ├── BadJob              a bulk job's folder that cannot be used, or written to
+    │   └── ReadingsDiffer  a shard was read twice, and not alike
+    ├── FleetError          none of several services gave an answer
     └── DeviceError         an engine that cannot do what was asked
         ├── OverlayMissing  no overlay, or one without a bitstream
         ├── OverlayMismatch overlay, board, image, clock and model that do not belong together
@@ -53,6 +56,18 @@ class BadData(ZeileError):
 
 class BadDocument(BadData):
     """A document of line regions is foreign, damaged, beyond a limit, or belongs to another image."""
+
+
+class FleetError(ZeileError):
+    """None of several services gave an answer in time; the message says what each of them said last."""
+
+
+class BadJob(ZeileError):
+    """The folder of a bulk job is foreign, damaged, full, or does not belong to what was asked."""
+
+
+class ReadingsDiffer(BadJob):
+    """Two readings of a shard differ, which integers never do: a machine, or a file, is at fault."""
 
 
 class DeviceError(ZeileError):

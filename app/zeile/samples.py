@@ -99,7 +99,7 @@ def count_lines(path: Path, split: str | None = None) -> int:
         return sum(name.endswith(_TEXT) for name in _Folder(path).names)
     try:
         with zipfile.ZipFile(path) as file:
-            members = _Zip(path, file)
+            members = Zip(path, file)
             manifest = next((name for name in members.names if PurePosixPath(name).name == _MANIFEST), None)
             if manifest is None:
                 return sum(name.endswith(_TEXT) for name in members.names)
@@ -122,7 +122,7 @@ class _Folder:
         return (self.path / name).read_bytes()
 
 
-class _Zip:
+class Zip:
     """Plain members of a zip file, whatever folder inside it they lie in."""
 
     def __init__(self, path: Path, file: zipfile.ZipFile) -> None:
@@ -171,14 +171,14 @@ def _from_zip(path: Path, split: str | None) -> Iterator[Sample]:
     except DAMAGE as error:
         raise BadData(f"{path}: is neither a folder nor a zip file ({error})") from None
     with file:
-        members = _Zip(path, file)
+        members = Zip(path, file)
         manifests = [name for name in members.names if PurePosixPath(name).name == _MANIFEST]
         if len(manifests) > 1:
             raise BadData(f"{path}: has {len(manifests)} files {_MANIFEST}, one is wanted")
         yield from _listed(members, manifests[0], split) if manifests else _pairs(members, split)
 
 
-def _listed(members: _Zip, manifest: str, split: str | None) -> Iterator[Sample]:
+def _listed(members: Zip, manifest: str, split: str | None) -> Iterator[Sample]:
     """Lines named in a manifest."""
     folder, known = PurePosixPath(manifest).parent, set(members.names)
     rows = _rows(members, manifest)
@@ -199,12 +199,12 @@ def _listed(members: _Zip, manifest: str, split: str | None) -> Iterator[Sample]
         yield Sample(row["id"], row.get("doc") or None, members.read(name, MAX_IMAGE_BYTES), row["norm"])
 
 
-def _rows(members: _Zip, manifest: str) -> csv.DictReader[str]:
+def _rows(members: Zip, manifest: str) -> csv.DictReader[str]:
     text = _decoded(f"{members.path}/{manifest}", members.read(manifest, MAX_MANIFEST_BYTES))
     return csv.DictReader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
 
 
-def _pairs(files: _Folder | _Zip, split: str | None) -> Iterator[Sample]:
+def _pairs(files: _Folder | Zip, split: str | None) -> Iterator[Sample]:
     """Images with their ``.gt.txt``."""
     if split is not None:
         raise BadData(f"{files.path}: has no {_MANIFEST}, so it has no split {split!r}; leave the split out")

@@ -11,7 +11,8 @@ from zeile.ctc import CERTAIN
 from zeile.formats.page import Answer, Page, ReadLine, fraction
 from zeile.pipeline import Line
 
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+"""How cells of a TSV are written, for ``str.translate``."""
 
 
 def text(pages: Iterable[Page]) -> Iterator[str]:
@@ -34,7 +35,7 @@ def tsv(pages: Iterable[Page]) -> Iterator[str]:
             rows.append([page.file, *place, *_cells(read.answer)])
         if page.whole and page.error:
             rows.append([page.file, *[""] * 5, *_cells(page.error)])
-        yield "".join("\t".join(cell.translate(_ESCAPES) for cell in row) + "\n" for row in rows)
+        yield "".join("\t".join(cell.translate(ESCAPES) for cell in row) + "\n" for row in rows)
 
 
 def _cells(answer: Answer) -> list[str]:

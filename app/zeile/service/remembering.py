@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from starlette.types import Scope
 
 KEPT = 256
-"""Different parameters that are kept."""
+"""Different parameters that are kept, the newest."""
 
 LONGEST = 512
 """Bytes of a query and of headers that are kept."""
@@ -55,7 +55,9 @@ def remembering(headers: tuple[str, ...], first: Callable[[Request], Awaitable[N
                     return await work_out(request)
                 finally:
                     found = request.scope["state"].get("worked_out")
-                    if found is not None and asked is not None and len(known) < KEPT:
+                    if found is not None and asked is not None:
+                        while len(known) >= KEPT:
+                            del known[next(iter(known))]  # the oldest
                         known[asked] = found
 
             return handle
