@@ -40,15 +40,15 @@ install_system_packages() {
   done
 }
 
-# Lints the Tcl of hw_src. It pins a pathspec that mypy 2 does not take, so it has an environment of its own.
-install_tclint() {
-  local venv=${ZEILE_VENV:-.venv}-tclint
-  if ! "$venv/bin/tclint" --version >/dev/null 2>&1; then
+# install_apart NAME VERSION: a tool that pins what does not go with the tests' packages has an environment of its own.
+install_apart() {
+  local name=$1 version=$2 venv=${ZEILE_VENV:-.venv}-$1
+  if [[ $("$venv/bin/$name" --version 2>/dev/null) != *"$version"* ]]; then
     { "$python" -m venv --clear "$venv" &&
-      "$venv/bin/python" -m pip install --quiet --disable-pip-version-check tclint==0.9.0; } >/dev/null 2>&1 ||
-      { echo "  tclint could not be installed; its tests will be skipped" && return 0; }
+      "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$name==$version"; } >/dev/null 2>&1 ||
+      { echo "  $name could not be installed; its tests will be skipped" && return 0; }
   fi
-  ln -sf "$(cd "$venv/bin" && pwd)/tclint" "$bin/tclint"
+  ln -sf "$(cd "$venv/bin" && pwd)/$name" "$bin/$name"
 }
 
 # Prints a Python of a version: python3.10, or one of pyenv's.
@@ -101,7 +101,8 @@ export PATH=$bin:$PATH # the tests call zeile, ninja, tclint
 ZEILE_AP_TYPES=$(realpath -m "${ZEILE_AP_TYPES:-$bin/../ap_types}")
 export ZEILE_AP_TYPES
 "$bin/python" tests/hw/ap_types.py || echo "  the tests that compare with the vendor's ap_int will be skipped"
-install_tclint
+install_apart tclint 0.9.0     # lints the Tcl of hw_src; pins a pathspec that mypy 2 does not take
+install_apart pip-audit 2.10.1 # knows vulnerabilities of packages, where there is a network
 echo "ruff"
 "$bin/ruff" check .
 "$bin/ruff" format --check --quiet .

@@ -303,6 +303,47 @@ def test_limits_are_inclusive_and_stated() -> None:
             decode(data, limits)
 
 
+def test_a_webp_may_have_a_quarter_of_the_pixels_as_its_decoder_takes_more_memory() -> None:
+    data = encoded(Image.fromarray(RAMP), "WEBP")
+    assert decode(data, Limits(pixels=960)).shape == (6, 40)
+    with pytest.raises(ImageTooLarge, match=r"has 240 pixels \(40 x 6\), at most 239 are allowed in a WebP"):
+        decode(data, Limits(pixels=959))
+
+
+def modes() -> dict[str, bytes]:
+    """A picture of 50 rows in files that are decoded to each of Pillow's modes."""
+    samples = np.random.default_rng(1).integers(0, 256, (50, 41, 4), np.uint8)
+    colour, grey, wide = Image.fromarray(samples), samples[..., 0], samples[..., 0].astype(np.uint16) * 257
+    palette = colour.convert("RGB").quantize(16)
+    return {
+        "1": encoded(colour.convert("1"), "PNG"),
+        "L": encoded(Image.fromarray(grey), "PNG"),
+        "L with a transparent grey": encoded(Image.fromarray(grey), "PNG", transparency=7),
+        "LA": encoded(colour.convert("LA"), "PNG"),
+        "P": encoded(palette, "PNG"),
+        "P with a transparent colour": encoded(palette, "PNG", transparency=3),
+        "P with transparencies": encoded(palette, "PNG", transparency=bytes(range(16))),
+        "RGB": encoded(colour.convert("RGB"), "PNG"),
+        "RGBA": encoded(colour, "PNG"),
+        "CMYK": encoded(colour.convert("CMYK"), "TIFF"),
+        "I;16": encoded(Image.fromarray(wide), "PNG"),
+        "I;16B": b"P5 41 50 65535\n" + wide.astype(">u2").tobytes(),
+        "I": encoded(Image.fromarray(wide.astype(np.int32) * 9), "TIFF"),
+        "F": encoded(Image.fromarray(wide.astype(np.float32) / 9), "TIFF"),
+    }
+
+
+@pytest.mark.parametrize("rows", [1, 7, 49])
+def test_a_large_image_is_converted_some_rows_at_a_time_to_the_same_pixels(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = modes()
+    at_once = {mode: decode(data) for mode, data in files.items()}
+    monkeypatch.setattr("zeile.image._BLOCK", 41 * rows)
+    for mode, data in files.items():
+        assert np.array_equal(decode(data), at_once[mode]), mode
+
+
 def test_width_is_what_is_seen() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -80,6 +80,38 @@ def test_a_jpeg_of_more_pixels_than_its_bytes_can_hold_is_cut_off() -> None:
     assert decode(blank.getvalue()).shape == (4000, 4000)
 
 
+def blank(kind: str, mode: str, **how: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.new(mode, (4000, 2000), "white").save(buffer, kind, **how)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA", "P", "I;16"])
+def test_a_png_of_more_pixels_than_its_bytes_can_hold_is_cut_off(mode: str) -> None:
+    buffer = io.BytesIO()
+    Image.new(mode, (4000, 2000)).save(buffer, "PNG", compress_level=9)  # the emptiest page there can be
+    data = buffer.getvalue()
+    assert decode(data).shape == (2000, 4000)
+    with pytest.raises(BadImage, match="claims 4000 x 2000 pixels"):
+        decode(data[: len(data) // 3])
+    with pytest.raises(BadImage, match="claims 4000 x 7000 pixels"):
+        decode(data[:20] + struct.pack(">I", 7000) + (head := data[24:29]) + checksum(data, 7000, head) + data[33:])
+
+
+def checksum(data: bytes, height: int, head: bytes) -> bytes:
+    return struct.pack(">I", zlib.crc32(data[12:20] + struct.pack(">I", height) + head))
+
+
+def test_a_webp_of_more_pixels_than_its_bytes_can_hold_is_cut_off() -> None:
+    assert decode(blank("WEBP", "RGB", quality=0)).shape == (2000, 4000)
+    lossless = blank("WEBP", "RGB", lossless=True, method=0)
+    with pytest.raises(BadImage, match="claims 4000 x 2000 pixels"):
+        decode(lossless)  # 8 megapixels in 40 bytes: blank as can be, and dear
+    at = lossless.index(b"VP8L") + 9
+    smaller = lossless[:at] + struct.pack("<I", 1023 | 1023 << 14) + lossless[at + 4 :]
+    assert decode(smaller).shape == (1024, 1024)
+
+
 @pytest.mark.parametrize(
     ("header", "bytes_a_pixel", "name"),
     [

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,8 @@ _FOREIGN = {
     b"PK\3\4": "ZIP",
 }
 _BITS_PER_SAMPLE = 258  # TIFF tag
-_BLOCK = 1 << 18  # pixels converted at a time
+_BLOCK = 1 << 18  # pixels converted at a time: conversions are generous with memory
+_WEBP_SHARE = 4  # Pillow's WebP decoder takes 16 bytes a pixel
 _WIDE = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # modes of more than 8 bits
 
 
@@ -49,7 +50,8 @@ class Limits:
 
     Attributes:
         bytes: size of the file.
-        pixels: width times height; a pixel takes up to 5 bytes while decoding. No more than MAX_PIXELS.
+        pixels: width times height, of a WebP a quarter. A pixel takes up to 5 bytes while decoding, in a progressive
+            JPEG up to 11. No more than MAX_PIXELS.
         width: pixels along the line, as it is seen (after EXIF orientation).
         height: pixels across the line, likewise.
 
@@ -98,9 +100,10 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Grey:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_header(image, limits)
-            check_decoder(image, len(data))
+            check_decoder(image, data)
             image.load()
-            grey = _turned(_grey(image), _orientation(image))
+            grey, orientation = _grey(image), _orientation(image)
+            del image  # and its pixels; turning takes another byte for each
     except (BadImage, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -110,6 +113,7 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Grey:
         raise BadImage(f"{_looks_like(data)}; {_NAMES} files are read") from None
     except Exception as error:  # on damaged files Pillow's decoders raise nearly anything
         raise BadImage(f"the image file is damaged or cut off: {error or type(error).__name__}") from None
+    grey = _turned(grey, orientation)
     height, width = grey.shape
     if width > limits.width or height > limits.height:
         raise ImageTooLarge(_sides(width, height, limits))
@@ -120,10 +124,13 @@ def _check_header(image: Image.Image, limits: Limits) -> None:
     width, height = image.size
     if width < 1 or height < 1:
         raise BadImage(f"the image has no pixels: it is {width} x {height}")
-    if width * height > limits.pixels:
+    most, kind = limits.pixels, "allowed"
+    if image.format == "WEBP":
+        most, kind = max(1, most // _WEBP_SHARE), "allowed in a WebP"
+    if width * height > most:
         raise ImageTooLarge(
-            f"the image has {width * height} pixels ({width} x {height}), at most {limits.pixels} are "
-            "allowed; cut the page into lines, or scan at a lower resolution"
+            f"the image has {width * height} pixels ({width} x {height}), at most {most} are {kind}; "
+            "cut the page into lines, or scan at a lower resolution"
         )
     if max(width, height) > max(limits.width, limits.height):  # exactly only when the orientation is known
         raise ImageTooLarge(_sides(width, height, limits))
@@ -144,25 +151,26 @@ def _looks_like(data: bytes) -> str:
 def _grey(image: Image.Image) -> Grey:
     """Grey of a decoded image, any mode."""
     if image.mode in _WIDE:
-        return _narrowed(np.asarray(image), _white(image))
+        return _narrowed(image, _white(image))
     if image.mode == "LAB":
         return np.array(image.getchannel(0))
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        return _on_white(image.convert("RGBA"))
+        return _by_rows(_on_white, image)
+    return _by_rows(_plain, image)
+
+
+def _plain(image: Image.Image) -> Grey:
     if image.mode not in ("1", "L", "RGB"):  # P, CMYK, YCbCr, RGBX: by way of RGB, as a viewer shows them
         image = image.convert("RGB")
     grey = image.convert("L")
     return np.frombuffer(grey.tobytes(), np.uint8).reshape(grey.height, grey.width)
 
 
-def _on_white(image: Image.Image) -> Grey:
+def _on_white(image: Image.Image) -> npt.NDArray[Any]:
     """Composite on white paper, rounding half up."""
-
-    def composite(grey: npt.NDArray[Any], alpha: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        a = alpha.astype(np.uint16)
-        return (grey * a + 255 * (255 - a) + 127) // 255
-
-    return _by_rows(composite, np.asarray(image.convert("L")), np.asarray(image.getchannel("A")))
+    image = image.convert("RGBA")
+    grey, alpha = np.asarray(image.convert("L")), np.asarray(image.getchannel("A")).astype(np.uint16)
+    return (grey * alpha + 255 * (255 - alpha) + 127) // 255
 
 
 def _white(image: Image.Image) -> int:
@@ -173,37 +181,48 @@ def _white(image: Image.Image) -> int:
     return 0 if image.mode == "F" else 65535  # PNG and PNM of 16 bits; older Pillows decode them as "I"
 
 
-def _narrowed(samples: npt.NDArray[Any], white: int) -> Grey:
-    """Samples of any type to 0 ... 255, rounding half up; what is negative is black.
+def _narrowed(image: Image.Image, white: int) -> Grey:
+    """Samples of more than 8 bits to 0 ... 255, rounding half up; what is negative is black.
 
     Args:
-        samples: (h, w) uint16, int32 or float32.
+        image: of uint16, int32 or float32.
         white: sample that means white. If 0, it is the first of 1 (of floats only), 255, 65535 and 2**31 - 1
             that is not exceeded.
     """
-    largest = samples.max()
-    if samples.dtype.kind != "f":
+    largest = np.max([np.asarray(part).max() for _, part in _parts(image)])
+    if largest.dtype.kind != "f":
         white = white or next(top for top in (255, 65535, 2**31 - 1) if largest <= top)
-        return _by_rows(lambda rows: (rows.clip(0, white).astype(np.int64) * 255 + white // 2) // white, samples)
+        return _by_rows(
+            lambda part: (np.asarray(part).clip(0, white).astype(np.int64) * 255 + white // 2) // white, image
+        )
     if not largest <= 65535:  # or not a number
         raise BadImage(f"the image's largest floating-point sample is {largest}, allowed is up to 65535")
     # To steps of 1/65536 or 1/256: times a power of two and floor are exact in any floating-point unit.
     scale = 65536 if largest <= 1 else 256
     top = scale * next(top for top in (1, 255, 65535) if largest <= top)
     return _by_rows(
-        lambda rows: (np.floor(rows.clip(0) * np.float64(scale)).astype(np.int64) * 255 + top // 2) // top,
-        samples,
+        lambda part: (np.floor(np.asarray(part).clip(0) * np.float64(scale)).astype(np.int64) * 255 + top // 2) // top,
+        image,
     )
 
 
-def _by_rows(function: Callable[..., npt.NDArray[Any]], *images: npt.NDArray[Any]) -> Grey:
-    """Apply a function to images of equal shape, some rows at a time: it may be generous with memory."""
-    height, width = images[0].shape
-    result = np.empty((height, width), np.uint8)
-    step = max(1, _BLOCK // width)
-    for row in range(0, height, step):
-        result[row : row + step] = function(*(image[row : row + step] for image in images))
+def _by_rows(grey: Callable[[Image.Image], npt.NDArray[Any]], image: Image.Image) -> Grey:
+    """Grey of an image, made of some rows at a time."""
+    result = np.empty((image.height, image.width), np.uint8)
+    for rows, part in _parts(image):
+        result[rows] = grey(part)
     return result
+
+
+def _parts(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    """Some rows at a time, as images."""
+    step = max(1, _BLOCK // image.width)
+    if image.height <= step:
+        yield slice(None), image
+        return
+    for top in range(0, image.height, step):
+        rows = slice(top, min(top + step, image.height))
+        yield rows, image.crop((0, rows.start, image.width, rows.stop))
 
 
 def _orientation(image: Image.Image) -> int:

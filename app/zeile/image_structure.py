@@ -18,6 +18,9 @@ PNG_CHUNKS = 8192
 JPEG_SEGMENTS = 512
 JPEG_SCANS = 64
 JPEG_PIXELS = 512  # to a byte, at most: a block of 64 takes at least a bit, by Huffman's code
+PNG_PIXELS = 8 * 1032  # of a bit each, likewise: deflate codes 258 bytes in two bits
+WEBP_PIXELS = 1024  # likewise: the modes of a block of 256 take three bits; only blank lossless ones take none at all
+WEBP_BLANK = 1 << 20  # pixels whatever the bytes
 JPEG_PADDING = 64  # bytes between segments
 TIFF_TAGS = 512
 TIFF_VALUES = 70_000  # of a tag; a strip or tile has one
@@ -27,6 +30,7 @@ SLOW_PIXELS = 250_000
 
 _SLOW = {"ppm": "PNM of a maximum other than 255 or 65535", "ppm_plain": "PNM in text", "bmp_rle": "run-length BMP"}
 _BYTES = (1, 2, 6, 7)  # TIFF types that Pillow keeps as they are
+_PNG_SAMPLES = {2: 3, 4: 2, 6: 4}  # of a pixel, by the type of colour; one in others
 _ALONE = (0x01, *range(0xD0, 0xD9))  # JPEG markers without a length
 _TIFFS = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}
 
@@ -47,21 +51,22 @@ def check_structure(data: bytes) -> None:
         _pnm(data)
 
 
-def check_decoder(image: Image.Image, size: int) -> None:
+def check_decoder(image: Image.Image, data: bytes) -> None:
     """Look at an opened image.
 
     Args:
         image: with its header read.
-        size: bytes of its file.
+        data: its file.
 
     Raises:
         BadImage: so few bytes cannot hold so many pixels.
         ImageTooLarge: its decoder is a slow one, and there is much to decode.
     """
-    if image.format == "JPEG" and image.width * image.height > JPEG_PIXELS * size:
+    size, most = len(data), _most_pixels(image, data)
+    if image.width * image.height > most:
         raise BadImage(
             f"the image file is cut off: it claims {image.width} x {image.height} pixels, and has {size} bytes, which "
-            f"hold at most {JPEG_PIXELS * size} pixels"
+            f"hold at most {most} pixels; send it whole"
         )
     kinds = [_SLOW[tile[0]] for tile in getattr(image, "tile", ()) if tile[0] in _SLOW]
     pixels = max(image.width * image.height, size // 8)  # a pixel takes up to 8 bytes as text
@@ -70,6 +75,18 @@ def check_decoder(image: Image.Image, size: int) -> None:
             f"the image is a {kinds[0]} of {image.width} x {image.height} pixels in {size} bytes, and of these at "
             f"most {SLOW_PIXELS} pixels are read; save it as PNG"
         )
+
+
+def _most_pixels(image: Image.Image, data: bytes) -> int:
+    """Pixels that a file of a compressed format can hold: where there are more, memory would be filled in vain."""
+    if image.format == "JPEG":
+        return JPEG_PIXELS * len(data)
+    if image.format == "WEBP":
+        return WEBP_BLANK + WEBP_PIXELS * len(data)
+    if image.format == "PNG":
+        depth, colour = data[24:26]  # of the first chunk, which has been read
+        return PNG_PIXELS * len(data) // max(1, depth * _PNG_SAMPLES.get(colour, 1))
+    return image.width * image.height
 
 
 def _many(what: str, most: int) -> BadImage:

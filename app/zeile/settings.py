@@ -14,7 +14,7 @@
 | ZEILE_OVERLAY | | overlay; without one, the first that the model fits |
 | ZEILE_EMULATE | 0 | fpga is an emulated board: 1 or hls, the HLS core; rtl, its SystemVerilog twin; reference, NumPy |
 | ZEILE_IMAGE_BYTES | 33554432 | largest image file, 1 to 2**31 |
-| ZEILE_IMAGE_PIXELS | 64000000 | most pixels of an image, 1 to 89478485; decoding takes up to 5 bytes for each |
+| ZEILE_IMAGE_PIXELS | 64000000 | most pixels of an image, 1 to 89478485, of a WebP a quarter; 5 bytes for each |
 | ZEILE_IMAGE_WIDTH | 65500 | most pixels of an image along the line, 1 to 2**31 |
 | ZEILE_IMAGE_HEIGHT | 8192 | most pixels across it, 1 to 2**31 |
 | ZEILE_ARCHIVE_FILES | 20000 | most files of a zip, 1 to 65534 |

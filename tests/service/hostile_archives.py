@@ -51,6 +51,21 @@ def _one(name: str | zipfile.ZipInfo = "a.png", data: bytes | None = None) -> by
     return zipped([(name, line_png(1) if data is None else data)])
 
 
+def _ten_gigabytes() -> bytes:
+    """10 MB that unpack to 10 GB: three members of the same compressed blocks, one behind the other."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = deflate.compress(bytes(1 << 24)) + deflate.flush(zlib.Z_FULL_FLUSH)
+    body = block * 200 + zlib.compressobj(9, zlib.DEFLATED, -15).flush()
+    files, directory = b"", b""
+    for name in (b"a.png", b"b.png", b"c.png"):
+        facts = struct.pack("<5H3L", 20, 0, 8, 0, 0, 0, len(body), 200 << 24)
+        directory += (
+            b"PK\1\2" + struct.pack("<H", 20) + facts + struct.pack("<5H2L", 5, 0, 0, 0, 0, 0, len(files)) + name
+        )
+        files += b"PK\3\4" + facts + struct.pack("<2H", 5, 0) + name + body
+    return files + directory + b"PK\5\6" + struct.pack("<4H2LH", 0, 0, 3, 3, len(directory), len(files), 0)
+
+
 def _link() -> zipfile.ZipInfo:
     link = zipfile.ZipInfo("a.png")
     link.create_system = 3
@@ -91,6 +106,7 @@ ARCHIVES: Mapping[str, Callable[[], bytes]] = {
     "zip device": lambda: by_hand(b"a.png", b"", external=(stat.S_IFCHR | 0o666) << 16),
     "zip encrypted": lambda: by_hand(b"a.png", line_png(1), flags=1),
     "zip bomb of 1 GB": lambda: by_hand(b"a.png", bytes(1 << 20) * 50, size=1 << 30),
+    "zip bomb of 10 GB in 10 MB": _ten_gigabytes,
     "zip bomb that claims little": lambda: by_hand(b"a.png", bytes(60_000_000), size=1000),
     "zip bomb of many overlapping files": lambda: by_hand(b"a.png", bytes(20_000_000), copies=2000),
     "zip of 60000 entries": lambda: by_hand(b"a.png", line_png(1), copies=60_000),

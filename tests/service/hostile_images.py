@@ -102,6 +102,20 @@ def _webp(width: int, height: int) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
+def _resized_webp(width: int, height: int, lossless: bool) -> bytes:
+    """A small blank WebP whose header claims another size: a lossless one has every pixel of it."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), "white").save(buffer, "WEBP", lossless=lossless)
+    data = bytearray(buffer.getvalue())
+    if lossless:
+        at = data.index(b"VP8L") + 9
+        data[at : at + 4] = struct.pack("<I", (width - 1) | (height - 1) << 14)
+    else:
+        at = data.index(b"\x9d\x01\x2a") + 3
+        data[at : at + 4] = struct.pack("<2H", width, height)
+    return bytes(data)
+
+
 def _damaged(data: bytes, at: float) -> bytes:
     spot = int(len(data) * at)
     return data[:spot] + bytes(b ^ 0x5A for b in data[spot : spot + 8]) + data[spot + 8 :]
@@ -163,6 +177,10 @@ IMAGES: Mapping[str, Callable[[], bytes]] = {
     "webp cut off": lambda: _cut(_saved("WEBP")),
     "webp of 268 megapixels": lambda: _webp(16_383, 16_383),
     "webp without data": lambda: _webp(100, 40),
+    "webp of 63 megapixels in 40 bytes": lambda: _resized_webp(8000, 7900, lossless=True),
+    "webp of 15 megapixels in 40 bytes": lambda: _resized_webp(4000, 3900, lossless=True),
+    "webp of 15 megapixels without data": lambda: _resized_webp(4000, 3900, lossless=False),
+    "png of 60 megapixels in 1 KB": lambda: png(7500, 8000, bytes(1_000_000)),
     "bmp of 100000 squared": lambda: _bmp(100_000, 100_000, 8, 0, b""),
     "bmp without data": lambda: _bmp(1000, 1000, 8, 0, b""),
     "bmp run-length without end": lambda: _bmp(5000, 5000, 8, 1, b"\xff\0" * 100),

@@ -81,13 +81,19 @@ def test_one_wrong_integer_and_it_is_not_ready(models: Path, monkeypatch: pytest
         assert sample(client.get("/metrics").text, "zeile_selftest_ok") == 0
 
 
-def test_an_engine_that_computes_wrongly_is_not_ready(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("quick")
+def test_an_engine_that_computes_wrongly_is_not_ready_and_reads_for_nobody_until_it_is_mended(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = True
+
     class Wrong:
         def __init__(self, device: Device) -> None:
             self._device, self.info, self.close = device, device.info, device.close
 
         def run_batch(self, lines: Sequence[Frames]) -> list[Scores]:
-            return flipped(self._device.run_batch(lines))
+            scores = self._device.run_batch(lines)
+            return flipped(scores) if wrong else scores
 
     def opened(name: str, network: Network, threads: int = 1, settings: Settings | None = None) -> Any:
         return Wrong(open_device("reference", network))
@@ -96,6 +102,15 @@ def test_an_engine_that_computes_wrongly_is_not_ready(models: Path, monkeypatch:
     with serving(settings(models)) as client:
         detail = refused(client.get("/readyz"), 503, "not-ready")
         assert "the scores of 1 of 3 test lines are not the expected ones" in detail
+        for path in ("/v1/recognize", "/v1/recognize?model=tiny/2", "/v1/recognize?format=ndjson", "/v1/pages"):
+            asked = client.post(path, content=line_png(1), headers={"content-type": "image/png"})
+            assert detail in refused(asked, 503, "not-ready")
+            assert asked.headers["retry-after"] == "10"
+        assert client.get("/livez").status_code == 200
+        assert sample(client.get("/metrics").text, "zeile_lines_total") == 0
+        wrong = False
+        until(lambda: client.get("/readyz").status_code == 200)
+        assert client.post("/v1/recognize", files=files(a_png=line_png(1))).status_code == 200
 
 
 @pytest.mark.usefixtures("quick")
@@ -123,6 +138,10 @@ class Still:
     def __init__(self, settings: Settings) -> None:
         self.alive, self.stopping, self.busy_s = True, False, 0.0
         self.engines = engines.Engines(settings, Metrics())
+        self.because: str | None = None
+
+    def distrust(self, because: str | None) -> None:
+        self.because = because
 
     def submit_exclusive(self, work: Callable[[engines.Engines], Any]) -> Future[Any]:
         future: Future[Any] = Future()

@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The service does what its description says, for requests that are made up from the description."""
+"""The service does what its description says, for requests that are made up from the description.
+
+With OPENAPI_EXAMPLES=1000 each endpoint gets a thousand right and a thousand wrong ones, which takes an hour.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -15,7 +22,10 @@ schemathesis = pytest.importorskip("schemathesis", exc_type=ImportError)
 from schemathesis.checks import not_a_server_error  # noqa: E402 - only where it is installed
 from schemathesis.specs.openapi import checks  # noqa: E402
 
-EXAMPLES = 8  # for each endpoint; schemathesis run shows more: st run http://127.0.0.1:8000/openapi.json
+from zeile.service.app import create_app  # noqa: E402
+from zeile.settings import Settings  # noqa: E402
+
+EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "8"))  # for each endpoint
 ENDLESS = "/v1/live"  # a stream
 
 
@@ -58,6 +68,23 @@ def test_every_answer_is_one_that_the_description_names(described: Any, mode: st
             continue  # nothing can be wrong about a request without parameters and body
         tried += 1
     assert tried > 5
+
+
+def test_apps_of_several_threads_describe_themselves_alike() -> None:
+    together, switch = threading.Barrier(4), sys.getswitchinterval()
+
+    def described() -> dict[str, Any]:
+        together.wait(60)
+        return create_app(Settings()).openapi()
+
+    sys.setswitchinterval(1e-6)  # seconds
+    try:
+        with ThreadPoolExecutor(together.parties) as pool:
+            first, *others = [each.result() for each in [pool.submit(described) for _ in range(together.parties)]]
+    finally:
+        sys.setswitchinterval(switch)
+    assert "/v1/recognize" in first["paths"]
+    assert all(other == first for other in others)
 
 
 def test_the_description_names_every_path_and_its_errors(service: httpx.Client) -> None:

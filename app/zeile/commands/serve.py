@@ -17,7 +17,7 @@ from zeile import __version__
 from zeile.errors import BadSettings
 from zeile.http import allow_connections
 from zeile.notify import notify
-from zeile.service import logs
+from zeile.service import logs, memory
 from zeile.service.app import create_app
 from zeile.service.connections import connection
 from zeile.settings import Settings
@@ -68,6 +68,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """Serve until interrupted; returns 0, or 1 if the service could not start."""
     logs.install(settings.log)
     sys.setswitchinterval(_SWITCH_S)
+    memory.give_back()
     allow_connections()
     app = create_app(settings)
     with _listening(settings) as listener:

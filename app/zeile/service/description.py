@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,12 @@ KEYS: Mapping[str, Any] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "a key of zeile keys"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "the same"},
 }
+
+_building = threading.Lock()
+"""Held while FastAPI builds schemas: it silences warnings meanwhile, in filters that belong to all threads."""
+
+_NOWHERE: Mapping[str, Any] = {"type": "http", "method": "GET", "path": "", "root_path": "", "headers": []}
+"""A request that no route takes."""
 
 _BINARY = {"type": "string", "format": "binary"}
 
@@ -60,16 +67,23 @@ def answer(example: Mapping[str, Any] | None, media_types: Mapping[str, str] | N
 
 
 def install(app: FastAPI) -> None:
-    """Let the app describe itself with the errors that any endpoint may answer with, all of them problems."""
+    """Let the app describe itself with the errors that any endpoint may answer with, all of them problems.
+
+    Its routes are there; what FastAPI would build for them at the first request it builds now, for one app at a time.
+    """
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            _complete(describe(), app.state.settings.keys is not None)
+        with _building:
+            if app.openapi_schema is None:
+                _complete(describe(), app.state.settings.keys is not None)
         assert app.openapi_schema is not None
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
+    with _building:
+        for route in app.routes:
+            route.matches(dict(_NOWHERE))
 
 
 def _complete(described: dict[str, Any], keys: bool) -> None:

@@ -26,7 +26,7 @@ from zeile.errors import DeviceError, ZeileError
 from zeile.hw.power import Rails
 from zeile.manifest import Model
 from zeile.service.engines import BOARDS, Engine, Engines
-from zeile.service.golden import golden_of
+from zeile.service.golden import SelfTestFailed, golden_of
 from zeile.service.metrics import Metrics
 from zeile.service.power import Power
 from zeile.service.problems import Conflict
@@ -60,6 +60,9 @@ class Crew(Protocol):
     @property
     def stopping(self) -> bool:
         """Whether nothing new is taken."""
+
+    def distrust(self, because: str | None) -> None:
+        """Read nothing until the engine is trusted again, which None says."""
 
     def submit_exclusive(self, work: Callable[[Engines], Any]) -> Future[Any]:
         """Run a function in the engine's thread."""
@@ -167,7 +170,11 @@ class Health:
         return self._engines.folders if self._engines is not None else frozenset()
 
     def test(self) -> None:
-        """Test the engine that reads the default model; ``fault`` says what came of it. In any thread but its own."""
+        """Test the engine that reads the default model; ``fault`` says what came of it. In any thread but its own.
+
+        Wrong integers are the end of all reading until a test is passed: no answer is better than a wrong one. A model
+        that is missing or damaged is its own requests' fault, and others are read.
+        """
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         try:
             self._engines = self._in_thread(lambda engines: engines)
@@ -177,7 +184,10 @@ class Health:
         except ZeileError as error:
             self.self_test = {"ok": False, "time": now, "because": str(error)}
             log.error("the self-test failed: %s", error)
+            if isinstance(error, SelfTestFailed):
+                self._worker.distrust(str(error))
         else:
+            self._worker.distrust(None)
             self._engine = dict(engine.device.info)
             self.power.rails = _rails(engine)
             facts = {"model": f"{model.name}/{model.version}", "engine": self._engine["engine"]}
@@ -236,10 +246,12 @@ class Health:
 
 def _rails(engine: Engine) -> Rails | None:
     """The board's power rails; None where there are none. No sensor is worth an error."""
+    if engine.breaker is None:
+        return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pynq warns where libsensors is missing
         try:
-            rails: Rails | None = engine.breaker.rails if engine.breaker is not None else None
+            rails: Rails | None = engine.breaker.rails
         except Exception as error:  # pynq raises what it likes
             log.info("the board's power rails cannot be read: %s: %s", type(error).__name__, error)
             return None

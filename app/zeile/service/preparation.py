@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from zeile.errors import BadImage, bare
 from zeile.image import Limits, decode
 from zeile.pipeline import Prepared, Shape, prepare
 
@@ -49,7 +50,8 @@ def preparation(image: bytes | Grey, limits: Limits, shape: Shape, known: str = 
         known: SHA-256 of the image if somebody has computed it.
     """
     began = decoded = time.perf_counter()
-    prepared, frames, size, error = None, "", (0, 0), None
+    prepared, frames, size = None, "", (0, 0)
+    error: Exception | None = None
     sha256 = known or digest(image)
     try:
         grey = decode(image, limits) if isinstance(image, bytes) else image
@@ -57,6 +59,8 @@ def preparation(image: bytes | Grey, limits: Limits, shape: Shape, known: str = 
         decoded = time.perf_counter()
         prepared = prepare(grey, shape)
         frames = digest(prepared.frames)
+    except BadImage as caught:
+        error = bare(caught)  # with its frames, which hold it, it would keep the picture until garbage is collected
     except Exception as caught:
         error = caught
     return Preparation(prepared, sha256, frames, size, decoded - began, time.perf_counter() - decoded, error)

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from zeile.errors import BadImage, ZeileError, bare
 from zeile.image import Limits
+from zeile.service import memory
 from zeile.service.preparation import Preparation, preparation
 
 log = logging.getLogger(__name__)
@@ -199,6 +200,7 @@ def main(descriptor: int) -> None:
     """Answer until nobody asks any more; whoever stops the service stops this by closing its end."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    memory.give_back()
     with socket.socket(fileno=descriptor) as asked:
         asked.sendall(_READY)
         while (message := _received(asked)) is not None:

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory that is free goes back to the system.
+
+Each time that a large block is freed, glibc raises the size from which blocks are mapped singly, up to 32 MiB. From
+then on images come from the arenas of the threads, where what is free stays as long as anything after it is in use:
+after ten thousand images of all sizes a service would hold 20 MiB more than before.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+MAPPED_BYTES = 1 << 20
+"""Blocks from this size on are mapped singly, and given back as soon as they are free; lines have smaller ones."""
+
+_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
+
+
+def give_back() -> bool:
+    """Have large blocks given back, for the whole process; returns whether that was done.
+
+    It is not where the C library has no such switch, or where the environment has set it already.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None or "MALLOC_MMAP_THRESHOLD_" in os.environ or "mmap_threshold" in os.getenv("GLIBC_TUNABLES", ""):
+        return False
+    return bool(mallopt(_MMAP_THRESHOLD, MAPPED_BYTES))
