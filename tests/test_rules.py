@@ -48,7 +48,7 @@ def test_only_training_and_a_peer_of_the_benchmark_know_torch() -> None:
 
 
 def test_reading_needs_neither_training_nor_service() -> None:
-    outer = ("train", "service", "bench", "load", "commands", "notebooks")
+    outer = ("train", "service", "bench", "load", "fleet", "bulk", "commands", "notebooks")
     for path in SOURCES:
         name = name_of(path)
         if name.startswith(outer) or name in ("cli.py", "asgi.py", "__main__.py"):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
 import subprocess
@@ -12,10 +13,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from tests.device.brokers import PATIENCE_S, until
+from tests.fleet import services as fakes
 from tests.models import line_png
 from tests.service.serving import files, serving
 
@@ -119,6 +122,35 @@ def test_a_service_that_goes_away_costs_no_request(models: Path, tmp_path: Path)
         assert len(texts) == 1
         assert client.get("/metrics").status_code == 403
         assert "haproxy_server_status" in httpx.get(f"http://127.0.0.1:{metrics}/metrics").text
+
+
+def test_a_service_that_is_not_ready_finishes_what_it_has(tmp_path: Path) -> None:
+    """Its request waits for an answer while HAProxy asks three times and more whether the service is ready."""
+
+    async def test() -> None:
+        begun = asyncio.Event()
+
+        async def ready(asked: fakes.Asked) -> Any:
+            return fakes.answer("503 Stopping", b"") if begun.is_set() else fakes.answer()
+
+        async def first(asked: fakes.Asked) -> Any:
+            if "livez" not in asked.line:
+                begun.set()
+                before = service.probes
+                await fakes.until(lambda: service.probes > before + 5)
+            return fakes.answer(body=b"first")
+
+        service = fakes.Service(first, ready)
+        others = [fakes.Service(ready=fakes.says(fakes.answer("503 Starting", b""))) for _ in range(2)]
+        async with fakes.running(service, *others) as urls:
+            hosts = [url.partition("//")[2] for url in urls]
+            with ExitStack() as stack:
+                client = await asyncio.to_thread(stack.enter_context, balancing(tmp_path, hosts, free_port()))
+                await fakes.until(lambda: all(each.probes > 2 for each in others))
+                given = await asyncio.to_thread(client.post, "/v1/recognize", content=b"image")
+                assert (given.status_code, given.content) == (200, b"first")
+
+    fakes.run(test())
 
 
 def test_without_any_service_haproxy_answers_as_they_would(tmp_path: Path, models: Path) -> None:

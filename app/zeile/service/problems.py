@@ -30,6 +30,7 @@ from zeile.errors import (
 )
 
 MEDIA_TYPE = "application/problem+json"
+_MAX_PATH = 200  # characters of a path in a problem
 
 log = logging.getLogger(__name__)
 
@@ -204,6 +205,8 @@ def response(error: Exception, scope: Scope | None = None) -> Response:
     """
     body = problem(error)
     if scope is not None:
+        if isinstance(error, HTTPException) and (said := _misdirected(error, scope)):
+            body["detail"] = said
         known = body["type"].startswith("urn:")
         scope.setdefault("state", {})["problem"] = body["type"].rpartition(":")[2] if known else "http"
         if scope["path"].startswith("/v2"):  # where clients of the Open Inference Protocol look for it
@@ -211,6 +214,17 @@ def response(error: Exception, scope: Scope | None = None) -> Response:
     headers = dict(getattr(error, "headers", None) or {})
     content = json.dumps(body, ensure_ascii=False).encode()
     return Response(content, body["status"], headers, MEDIA_TYPE)
+
+
+def _misdirected(error: HTTPException, scope: Scope) -> str:
+    """What the framework says of a wrong path or method with no more than the status; empty for anything else."""
+    path = repr(scope["path"][:_MAX_PATH])
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (error.headers or {}).get("Allow", "other methods")
+        return f"{path} takes {allowed}, not {scope['method']}; /openapi.json describes every endpoint"
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return f"there is nothing at {path}; /openapi.json describes every endpoint, the page is at /"
+    return ""
 
 
 def install(app: FastAPI) -> None:
