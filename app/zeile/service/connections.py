@@ -57,7 +57,8 @@ class Connection(HttpToolsProtocol):
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        joining: Any = Joining(transport, self.loop)
+        super().connection_made(joining)
         if len(self.connections) > self.most:
             self.rejected()
             self._refuse(
@@ -200,6 +201,47 @@ class Connection(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class Joining:
+    """A transport that sends the head of an answer with what follows: one system call for both, and one packet.
+
+    Args:
+        transport: that is written to.
+        loop: that it belongs to.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._head = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send; a head waits for the next write, at most until the loop's next turn."""
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data.endswith(b"\r\n\r\n"):
+            self._head = data
+            self._loop.call_soon(self.flush)
+            return
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send a head that waits."""
+        if self._head:
+            data, self._head = self._head, b""
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Send what waits, then close."""
+        self.flush()
+        self._transport.close()
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that are not sent yet."""
+        return len(self._head) + self._transport.get_write_buffer_size()
 
 
 class _Answered:
