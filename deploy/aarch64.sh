@@ -7,11 +7,12 @@ cd "$(dirname "$0")/.."
 
 usage() {
   cat <<'TEXT'
-Usage: deploy/aarch64.sh [CACHE]
+Usage: deploy/aarch64.sh [CACHE [DIGESTS-ARGUMENT...]]
 
 Puts an aarch64 Python (this Debian's own packages), the aarch64 wheels of the dependencies and a cross-built native
 engine into the folder CACHE (default: a temporary one, removed at the end), runs deploy/digests.py there under
 qemu-aarch64-static and here, and compares the two. With a CACHE given, packages and wheels are kept for the next run.
+Further arguments go to digests.py: deploy/aarch64.sh cache --lines lines.zip compares its first 1,000 lines.
 
 Needs Debian (12 or later), qemu-user-static, g++-aarch64-linux-gnu, cmake, and Zeile installed in the Python named by
 ZEILE_VENV (default .venv). Not root. Ends with 0 if all is equal, 1 if not, 77 if something needed is missing.
@@ -35,6 +36,7 @@ python=${ZEILE_VENV:-.venv}/bin/python
 if (($#)); then
   mkdir -p "$1"
   cache=$(cd "$1" && pwd)
+  shift
 else
   cache=$(mktemp -d)
   trap 'rm -rf "$cache"' EXIT
@@ -99,10 +101,10 @@ echo "The native engine for aarch64"
 make_package
 
 echo "Every stage, here"
-PYTHONPATH=. "$python" deploy/digests.py >"$cache/here.txt"
+PYTHONPATH=. "$python" deploy/digests.py "$@" >"$cache/here.txt"
 echo "Every stage, on emulated aarch64"
 qemu-aarch64-static -L "$root" -E PYTHONHOME="$root/usr" -E PYTHONPATH="$package:$site:$PWD" \
-  -E PYTHONDONTWRITEBYTECODE=1 "$root/usr/bin/$arm_python" deploy/digests.py >"$cache/there.txt"
+  -E PYTHONDONTWRITEBYTECODE=1 "$root/usr/bin/$arm_python" deploy/digests.py "$@" >"$cache/there.txt"
 
 if ! diff "$cache/here.txt" "$cache/there.txt"; then
   echo "x86-64 (<) and aarch64 (>) differ"

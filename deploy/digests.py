@@ -2,10 +2,12 @@
 """Print what the sample lines become at every stage, as SHA-256: two machines that agree print the same.
 
     PYTHONPATH=. python deploy/digests.py            (deploy/aarch64.sh compares x86-64 with aarch64)
+    PYTHONPATH=. python deploy/digests.py --lines lines.zip --count 1000 --read-by latin-print
 
 Stages: decoded grey pixels, normalised line, frames; the scores of small random networks by the NumPy reference
 and by every path of the native engine; with the models that are there, text, confidences and positions of every
-line, and the reference's scores of the first line. What may differ (machine, versions) goes to stderr.
+line, and the reference's scores of the first line. With --lines: scores and reading of many lines of a set, by every
+path of the native engine. What may differ (machine, versions) goes to stderr.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import argparse
 import hashlib
 import platform
 import sys
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +29,11 @@ from tests.device.networks import random_network
 
 from zeile import native
 from zeile.columns import frames_of
+from zeile.device import Device
 from zeile.device.cpu import Cpu
 from zeile.device.reference import Reference
 from zeile.image import decode
-from zeile.manifest import list_models, load_model
+from zeile.manifest import find_model, list_models, load_model
 from zeile.network import Conv2d, Dense, Lstm, MaxPool, Network
 from zeile.normalise import normalise
 from zeile.pipeline import Recognizer, prepare
@@ -97,11 +102,37 @@ def print_texts(name: str, samples: list[Sample], folder: Path) -> None:
     print_scores(name, samples[0], model.network, f"{model.name}/{model.version}")
 
 
+def print_many(source: Path, count: int, folder: Path, reference: bool) -> None:
+    """Scores and reading of many lines; the native paths must give the same here, or the run fails."""
+    model = load_model(folder)
+    with ExitStack() as opened:
+        devices: dict[str, Device] = {path: opened.enter_context(Cpu(model.network, path)) for path in native.paths()}
+        recognizer = Recognizer(model, next(iter(devices.values())))
+        if reference:
+            devices["reference"] = Reference(model.network)
+        for sample in islice(open_lines(source), count):
+            grey = decode(sample.data)
+            frames = prepare(grey, model.network).frames
+            scores = {name: device.run(frames) for name, device in devices.items()}
+            first, *others = scores
+            if wrong := [name for name in others if not np.array_equal(scores[name], scores[first])]:
+                sys.exit(f"{sample.id}: {', '.join(wrong)} differs from {first}")
+            line = recognizer.read(grey)
+            print(f"{sample.id} scores {digest(scores[first])} {line.confidence} {line.text}")
+
+
 def main() -> None:
-    """All stages of all sample lines."""
+    """All stages of all sample lines, or the last stages of many others."""
     parser = argparse.ArgumentParser(description="Print SHA-256 of every stage for the sample lines.")
     parser.add_argument("--models", type=Path, default=ROOT / "models", help="folder of models")
+    parser.add_argument("--lines", type=Path, metavar="SET", help="a folder or zip of lines instead of the samples")
+    parser.add_argument("--count", type=int, default=1000, metavar="N", help="of them, with --lines (default 1000)")
+    parser.add_argument("--read-by", default="latin-print", metavar="MODEL", help="with --lines (default latin-print)")
+    parser.add_argument("--reference", action="store_true", help="with --lines, by the NumPy reference too")
     args = parser.parse_args()
+    if args.lines is not None:
+        print_many(args.lines, args.count, find_model(args.read_by, args.models), args.reference)
+        return
     models = list_models(args.models) if args.models.is_dir() else []
     for name in ("antiqua", "fraktur"):
         samples = list(open_lines(ROOT / "tests" / "lines" / name))

@@ -26,12 +26,12 @@ def test_same_seed_same_interval() -> None:
 
 
 def test_interval_over_documents_holds_the_true_rate() -> None:
-    hits = 0
-    for seed in range(100):
+    hits, draws = 0, 200
+    for seed in range(draws):
         errors, books = _books(seed, 40, 20)
         interval = bootstrap(errors, books, replicates=400)
         hits += interval.low <= 0.02 <= interval.high
-    assert 0.85 <= hits / 100 <= 0.99
+    assert 0.88 <= hits / draws <= 0.98  # 95 % of many documents; less of 40, whose rates differ as books' do
 
 
 def test_documents_make_the_interval_wider_than_lines() -> None:

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import pytest
-from tests.formats import alto_rules
+from tests.formats.alto_schema import NAMESPACE, valid_alto
 from tests.formats.documents import ODD, PAGE, PROVENANCE, line_of
 from tests.formats.page_schema import valid_page
 from tests.formats.test_regions import LINE, SIZE, alto
@@ -98,10 +98,10 @@ def test_an_older_page_version_gets_a_comment_instead_of_an_item() -> None:
 
 def test_alto_keeps_its_structure_and_gets_the_texts() -> None:
     text = filled(alto(LINE.replace("<String", '<String ID="s" STYLEREFS="f"')), NEW)
-    root = alto_rules.check(text.encode())
-    assert [s.get("CONTENT") for s in root.iter(f"{alto_rules.NAMESPACE}String")] == ["neu", "&", "gut"]
+    root = valid_alto(text.encode())
+    assert [s.get("CONTENT") for s in root.iter(f"{NAMESPACE}String")] == ["neu", "&", "gut"]
     assert 'HPOS="10.5"' in text  # the line's own box as it was written
-    assert root.find(f".//{alto_rules.NAMESPACE}Processing") is not None
+    assert root.find(f".//{NAMESPACE}Processing") is not None
 
 
 @pytest.mark.parametrize("version", [2, 3])
@@ -114,7 +114,7 @@ def test_older_altos_have_no_glyphs_and_another_processing(version: int) -> None
 def test_alto_in_other_units_gets_places_in_its_units() -> None:
     line = '<TextLine ID="a" HPOS="100" VPOS="50" WIDTH="400" HEIGHT="40"><String CONTENT="x"/></TextLine>'
     root = ET.fromstring(filled(alto(line, unit="mm10", size=(1000, 500)), line_of("ab")))
-    string = root.find(f".//{alto_rules.NAMESPACE}String")
+    string = root.find(f".//{NAMESPACE}String")
     assert string is not None
     assert [string.get(n) for n in ("HPOS", "VPOS", "WIDTH", "HEIGHT")] == ["100", "50", "70", "40"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.formats import alto_rules
+from tests.formats.alto_schema import NAMESPACE, valid_alto
 from tests.formats.test_segment import drawn_page
 from tests.models import line_png, write_tiny_model
 
@@ -65,8 +65,8 @@ def test_a_document_is_filled(folder: Path, capsys: pytest.CaptureFixture[str], 
 
 @pytest.mark.usefixtures("folder")
 def test_lines_as_alto_and_a_bad_one_among_them(capsys: pytest.CaptureFixture[str]) -> None:
-    root = alto_rules.check(read(capsys, "--format", "alto", "line.png", "regions.json", code=1).encode())
-    first, second = root.iter(f"{alto_rules.NAMESPACE}Page")
+    root = valid_alto(read(capsys, "--format", "alto", "line.png", "regions.json", code=1).encode())
+    first, second = root.iter(f"{NAMESPACE}Page")
     assert first.get("WIDTH") == "300"
     assert "known image format" in second.get("QUALITY_DETAIL", "")
 

@@ -13,7 +13,8 @@ from datetime import datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.formats import alto_rules
+from tests.formats.alto_schema import NAMESPACE as A
+from tests.formats.alto_schema import valid_alto
 from tests.formats.documents import ODD, PAGE, PROVENANCE, line_of, page_of
 from tests.formats.page_schema import valid_page
 
@@ -23,7 +24,6 @@ from zeile.formats.words import clean
 from zeile.pipeline import Line
 
 P = "{http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15}"
-A = alto_rules.NAMESPACE
 H = "{http://www.w3.org/1999/xhtml}"
 BAD = line_page("cut.png", (0, 0), BadImage("cut off <here>"))
 LINE = line_page("line.png", (80, 20), ODD, "ef" * 32)
@@ -43,9 +43,9 @@ def strings(root: ET.Element) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("pages", [[PAGE], [LINE], [LINE, BAD, LINE], [BAD], [page_of()]])
-def test_alto_keeps_the_schema(pages: list[Page]) -> None:
-    alto_rules.check(write("alto", pages, PROVENANCE))
-    alto_rules.check(write("alto", pages, replace(PROVENANCE, time=None, settings=())))
+def test_alto_is_valid(pages: list[Page]) -> None:
+    valid_alto(write("alto", pages, PROVENANCE))
+    valid_alto(write("alto", pages, replace(PROVENANCE, time=None, settings=())))
 
 
 @pytest.mark.parametrize("page", [PAGE, LINE, page_of(), page_of(ODD, sha256=None)])
@@ -65,7 +65,7 @@ def test_dinglehopper_reads_the_texts() -> None:
 
 
 def test_alto_has_boxes_and_confidences_of_words_and_glyphs() -> None:
-    root = alto_rules.check(write("alto", [PAGE], PROVENANCE))
+    root = valid_alto(write("alto", [PAGE], PROVENANCE))
     assert strings(root) == [["A", '&<>"', "aͤ\ue5dcſ"], [""], [""], ["two", "words"]]
     word = root.findall(f".//{A}String")[1]
     assert [word.get(n) for n in ("HPOS", "VPOS", "WIDTH", "HEIGHT", "WC")] == ["24", "10", "28", "20", "0.1751"]
@@ -78,7 +78,7 @@ def test_alto_has_boxes_and_confidences_of_words_and_glyphs() -> None:
 
 
 def test_a_character_of_two_code_points_is_two_glyphs_of_one_place() -> None:
-    root = alto_rules.check(write("alto", [LINE], PROVENANCE))
+    root = valid_alto(write("alto", [LINE], PROVENANCE))
     a, e, *_ = root.findall(f".//{A}String")[2]
     assert (a.get("CONTENT"), e.get("CONTENT")) == ("a", "\u0364")
     assert (a.get("HPOS"), a.get("WIDTH"), a.get("GC")) == (e.get("HPOS"), e.get("WIDTH"), e.get("GC"))
@@ -131,7 +131,7 @@ def test_a_time_needs_a_zone() -> None:
 @given(st.lists(lines, min_size=1, max_size=3))
 def test_any_text_survives(answers: list[Line]) -> None:
     page = page_of(*answers)
-    alto = alto_rules.check(write("alto", [page], PROVENANCE))
+    alto = valid_alto(write("alto", [page], PROVENANCE))
     tree = ET.fromstring(write("page", [page], PROVENANCE))
     hocr = ET.fromstring(write("hocr", [page], PROVENANCE))
     expected = [clean(answer.text) for answer in answers]

@@ -58,10 +58,11 @@ def test_sigterm_under_load_loses_nothing_that_was_accepted(models: Path) -> Non
             while "\nzeile_batches_total 0.0\n" in (text := client.get("/metrics").text) or waiting(text) < LINES:
                 assert time.monotonic() < end
             process.send_signal(signal.SIGTERM)
-            late = []
+            late, ready = [], [200]
             while process.poll() is None:
                 assert time.monotonic() < end
                 try:
+                    ready.append(httpx.get(f"http://{address}/readyz").status_code)
                     late.append(httpx.post(f"http://{address}/v1/recognize", files=form[:1]))
                 except httpx.TransportError:
                     break  # it listens no more
@@ -73,6 +74,8 @@ def test_sigterm_under_load_loses_nothing_that_was_accepted(models: Path) -> Non
     for refused in (*late, *(answer for answer in answers if answer not in done)):
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) >= 1
+    assert ready == sorted(ready), "once it is not ready it stays so"
+    assert ready[-1] == 503
     assert late
     assert "stopping" in late[-1].json()["detail"]
 

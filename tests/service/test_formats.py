@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 
 import httpx
 import pytest
-from tests.formats import alto_rules
+from tests.formats.alto_schema import NAMESPACE, valid_alto
 from tests.formats.page_schema import valid_page
 from tests.models import line_png
 from tests.service.serving import files, refused
@@ -52,18 +52,17 @@ def test_tsv_has_the_errors_too(service: httpx.Client) -> None:
     assert "no known image format" in rows[2][3]
 
 
-def test_alto_keeps_the_rules_of_its_schema_and_says_what_read_it(service: httpx.Client) -> None:
-    root = alto_rules.check(formatted(service, "alto", a_png=line_png(1), b_png=b"no image").encode())
-    space = alto_rules.NAMESPACE
+def test_alto_is_valid_by_its_schema_and_says_what_read_it(service: httpx.Client) -> None:
+    root = valid_alto(formatted(service, "alto", a_png=line_png(1), b_png=b"no image").encode())
     read_text = read(service, line_png(1)).text or ""
-    strings = [string.get("CONTENT") for string in root.iter(f"{space}String")]
+    strings = [string.get("CONTENT") for string in root.iter(f"{NAMESPACE}String")]
     assert " ".join(filter(None, strings)) == " ".join(read_text.split())
-    said = root.findtext(f".//{space}processingStepSettings") or ""
+    said = root.findtext(f".//{NAMESPACE}processingStepSettings") or ""
     assert "model: tiny/1" in said
     assert "model.sha256: " in said
-    pages = root.findall(f".//{space}Page")
+    pages = root.findall(f".//{NAMESPACE}Page")
     assert "no known image format" in pages[1].get("QUALITY_DETAIL", "")
-    hashes = [element.text for element in root.iter(f"{space}fileIdentifier")]
+    hashes = [element.text for element in root.iter(f"{NAMESPACE}fileIdentifier")]
     assert hashlib.sha256(line_png(1)).hexdigest() in hashes
 
 

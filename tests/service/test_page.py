@@ -41,20 +41,24 @@ def test_chosen_files_and_a_bad_one_among_them(page: Any, service: httpx.Client)
 
 @pytest.mark.parametrize("event", ["drop", "paste"])
 def test_dropped_and_pasted_files(page: Any, service: httpx.Client, event: str) -> None:
+    files = [[f"{i}.png", list(line_png(i))] for i in range(3)] + [["bad.png", list(b"no image")]]
     page.evaluate(
-        """([event, bytes]) => {
+        """([event, files]) => {
             const data = new DataTransfer();
-            data.items.add(new File([new Uint8Array(bytes)], "scan.png", { type: "image/png" }));
+            for (const [name, bytes] of files) {
+                data.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
+            }
             const init = { bubbles: true, dataTransfer: data, clipboardData: data };
             const Kind = event === "drop" ? DragEvent : ClipboardEvent;
             document.body.dispatchEvent(new Kind(event, init));
         }""",
-        [event, list(line_png(3))],
+        [event, files],
     )
-    page.locator(".line").wait_for()
-    (card,) = read(page, 1)
-    assert card.locator("h3").text_content() == "scan.png"
-    assert [text(card)] == texts_of(service, line_png(3))
+    page.locator(".line").nth(3).wait_for()
+    *good, bad = read(page, 4)
+    assert [card.locator("h3").text_content() for card in good] == ["0.png", "1.png", "2.png"]
+    assert [text(card) for card in good] == texts_of(service, *(line_png(i) for i in range(3)))
+    assert "no known image format" in text(bad)
 
 
 def test_a_sample_can_be_tried_without_a_file_of_ones_own(page: Any) -> None:

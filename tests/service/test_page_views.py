@@ -15,7 +15,8 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from tests.formats import alto_rules
+from tests.formats.alto_schema import NAMESPACE as ALTO
+from tests.formats.alto_schema import valid_alto
 from tests.formats.page_schema import valid_page
 from tests.models import line_pixels, line_png
 from tests.service.browsing import answered, browser, choose, line_answer, opened, page, read, saved, text
@@ -30,7 +31,6 @@ __all__ = ["browser", "page"]
 
 BOXES = [[20, 20, 320, 60], [20, 100, 320, 140], [20, 180, 320, 220]]
 REGIONS = json.dumps({"lines": [{"id": f"l{i}", "box": box} for i, box in enumerate(BOXES)]}).encode()
-ALTO = "{http://www.loc.gov/standards/alto/ns-v4#}"
 PAGE = "{http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15}"
 XHTML = "{http://www.w3.org/1999/xhtml}"
 
@@ -218,7 +218,7 @@ def test_corrections_go_into_every_format(page: Any, tmp_path: Path) -> None:
     assert "corrected" not in other["lines"][0]
 
     written = unpacked("alto")
-    alto_rules.check(written["a.alto.xml"])
+    valid_alto(written["a.alto.xml"])
     alto = {name: ET.fromstring(data) for name, data in written.items()}
     (line,) = alto["a.alto.xml"].iter(f"{ALTO}TextLine")
     assert [word.get("CONTENT") for word in line.iter(f"{ALTO}String")] == ["Zeile", "<&>", "zwei"]
@@ -266,11 +266,13 @@ def test_curves_move_and_a_broken_stream_comes_back(page: Any, service: httpx.Cl
     lines.wait_for()
     before = int(lines.text_content().replace(",", ""))
     rate = page.locator("#charts .plot").first
+    drawn = rate.locator("canvas").evaluate("canvas => canvas.toDataURL()")
     service.post("/v1/recognize", files=[("files", (f"{i}.png", line_png(i))) for i in range(20)])
     page.wait_for_function(
         "least => Number(document.querySelector('.tiles dd').textContent.replaceAll(',', '')) >= least", arg=before + 20
     )
     assert "read" in rate.get_attribute("aria-label")
+    page.wait_for_function("before => document.querySelector('#charts .plot canvas').toDataURL() !== before", arg=drawn)
     page.route("**/v1/live", lambda route: route.abort())
     page.click("nav a[href='#read']")
     page.click("nav a[href='#service']")

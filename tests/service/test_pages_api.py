@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
-from tests.formats import alto_rules
+from tests.formats.alto_schema import NAMESPACE, valid_alto
 from tests.formats.page_schema import valid_page
 from tests.models import line_pixels, line_png
 from tests.service.serving import refused, serving
@@ -123,9 +123,9 @@ def test_fill_puts_the_texts_into_the_document_that_was_sent(
         texts = [e.findtext(f"{ns}TextEquiv/{ns}Unicode") for e in ET.fromstring(response.text).iter(f"{ns}TextLine")]
         assert texts == [line.text for line in wanted]
     else:
-        root = alto_rules.check(response.content)
-        lines = root.iter(f"{alto_rules.NAMESPACE}TextLine")
-        words = [[s.get("CONTENT", "") for s in line.iter(f"{alto_rules.NAMESPACE}String")] for line in lines]
+        root = valid_alto(response.content)
+        lines = root.iter(f"{NAMESPACE}TextLine")
+        words = [[s.get("CONTENT", "") for s in line.iter(f"{NAMESPACE}String")] for line in lines]
         assert [[word for word in line if word] for line in words] == [line.text.split() for line in wanted]
 
 
@@ -139,7 +139,7 @@ def test_every_format(service: httpx.Client, wanted: list[Line], kind: str) -> N
         rows = [row.split("\t") for row in response.text.splitlines()[1:]]
         assert [row[2:6] for row in rows] == [[str(edge) for edge in region.box] for region in REGIONS]
     elif kind == "alto":
-        alto_rules.check(response.content)
+        valid_alto(response.content)
     elif kind == "page":
         valid_page(response.content)
     else:

@@ -26,7 +26,7 @@ from zeile.manifest import load_model
 from zeile.pipeline import Line, Recognizer
 from zeile.service import crew, engines, worker
 from zeile.service.engines import Options
-from zeile.service.problems import Overloaded
+from zeile.service.problems import NotReady, Overloaded
 from zeile.settings import Settings
 
 
@@ -155,6 +155,26 @@ def test_a_service_that_stops_finishes_what_it_has_and_takes_nothing_new(models:
         admitted.admitted = True
         with pytest.raises(Overloaded, match="thread has ended"):
             await service.read(1, admitted)
+
+    with_worker(models, test)
+
+
+def test_what_was_accepted_is_refused_too_once_the_engine_is_not_trusted(models: Path, devices: list[Held]) -> None:
+    async def test(service: Service) -> None:
+        devices[0].let.clear()
+        accepted = [service.begun(n) for n in (1, 40, 700)]
+        await until(lambda: service.worker.waiting > 0)
+        service.worker.distrust("its integers are wrong")
+        for task in accepted:
+            with pytest.raises(NotReady, match="its integers are wrong"):
+                await task
+        admitted = service.ticket()
+        admitted.admitted = True
+        with pytest.raises(NotReady, match="its integers are wrong"):
+            await service.read(1, admitted)
+        devices[0].let.set()
+        service.worker.distrust(None)
+        assert len((await service.read(40)).lines) == 40
 
     with_worker(models, test)
 
