@@ -23,7 +23,7 @@ from zeile.service.connections import connection
 from zeile.settings import Settings
 
 _DRAIN_S = 20  # seconds that running requests are given when the service is told to stop
-_SWITCH_S = 0.001   # so long, and not Python's 5 ms, the event loop waits for a thread that decodes an image
+_SWITCH_S = 0.001  # so long, and not Python's 5 ms, the event loop waits for a thread that decodes an image
 
 
 class _Server(uvicorn.Server):
