@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from zeile.ctc import Scores, Span, best_path, line_confidence, native
 from zeile.device import Device
 from zeile.errors import BadSettings, ImageTooLarge
 from zeile.manifest import Model
+from zeile.network import Network
 from zeile.normalise import normalise_with_extent
 
 __all__ = ["Alternative", "BeamOptions", "Character", "Decoder", "Line", "Recognizer"]
@@ -167,20 +168,7 @@ class Recognizer:
         return [self._decoder.line(s, p) for s, p in zip(scores, prepared, strict=True)]
 
 
-class Shape(Protocol):
-    """What of a network an image is prepared for, see ``network.Network``."""
-
-    @property
-    def height_px(self) -> int: ...
-
-    @property
-    def columns_per_frame(self) -> int: ...
-
-    @property
-    def pixel_bits(self) -> int: ...
-
-
-def prepare(grey: Grey, network: Shape) -> Prepared:
+def prepare(grey: Grey, network: Network) -> Prepared:
     """Normalise an image and cut it into frames."""
     line, left, right = normalise_with_extent(grey, network.height_px)
     columns = line.shape[1]

@@ -31,19 +31,15 @@ class Child:
 
     @property
     def cpu_s(self) -> float:
-        """CPU seconds that it and its own processes have taken."""
-        stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self._pids()]
-        return sum(int(fields[11]) + int(fields[12]) for fields in stats) / os.sysconf("SC_CLK_TCK")
+        """CPU seconds that it has taken."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     @property
     def resident_mib(self) -> float:
-        """Resident memory of it and its own processes, MiB."""
-        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._pids())
+        """Its resident memory, MiB."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-    def _pids(self) -> list[int]:
-        threads = Path(f"/proc/{self.pid}/task").glob("*/children")
-        return [self.pid, *(int(pid) for path in threads for pid in path.read_text().split())]
 
     @property
     def open_files(self) -> int:

@@ -27,17 +27,13 @@ from zeile.service.batch import Job, Piece, Run, finish
 from zeile.service.engines import Engines
 from zeile.service.metrics import Metrics
 from zeile.service.pace import Pace
-from zeile.service.preparation import Preparation, preparation
-from zeile.service.preparer import Preparer, Shape
-from zeile.service.scheduler import GATHER, Scheduler
+from zeile.service.preparation import preparation
+from zeile.service.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 
 LARGE_PIXELS = 1 << 22
 """Images of more pixels are decoded one at a time, whatever the number of threads: they take up to 5 bytes a pixel."""
-
-PRESSED = 64
-"""So many images must have had others waiting behind them before processes are started for them."""
 
 FAILED = "failed"
 """Why lines are dropped whose request has failed; they are not counted as dropped."""
@@ -84,7 +80,6 @@ class Crew:
         self._threads = [threading.Thread(target=self._own_engine, name="zeile-engine", daemon=True)]
         for index in range(threads):
             self._threads.append(threading.Thread(target=self._help, name=f"zeile-{index}", daemon=True))
-        self._pressed = 0
 
     def start(self) -> None:
         for thread in self._threads:
@@ -178,15 +173,13 @@ class Crew:
 
     def _help(self) -> None:
         """Each of the other threads."""
-        preparer = Preparer()
         while True:
             with self._lock:
-                while (task := self._task_of_helper(preparer)) is None and not self._finished():
+                while (task := self._task_of_helper()) is None and not self._finished():
                     self._for_pool.wait()
             if task is None:
                 break
             task()
-        preparer.close()
 
     def _finished(self) -> bool:
         return self._stopping and not (self._inside or self._large or self._exclusive)
@@ -202,7 +195,7 @@ class Crew:
         # Looking for a line to prepare drops those that were given up; that may make it time for a batch.
         return self._running() or self._writing() or self._preparing() or self._running()
 
-    def _task_of_helper(self, preparer: Preparer) -> Task | None:
+    def _task_of_helper(self) -> Task | None:
         """The end of a line's way comes before its beginning."""
         if self._seen:
             return self._writing()
@@ -210,7 +203,7 @@ class Crew:
             self._large_busy = True
             task = self._large.popleft()
             return lambda: self._call(task)
-        return self._preparing(preparer)
+        return self._preparing()
 
     def _running(self) -> Task | None:
         batch = self.queue.batch()
@@ -225,20 +218,18 @@ class Crew:
         pieces, scores = self._seen.popleft()
         return lambda: self._finish(pieces, scores)
 
-    def _preparing(self, preparer: Preparer | None = None) -> Task | None:
+    def _preparing(self) -> Task | None:
         piece = self.queue.next()
-        if piece is None:
-            return None
-        if preparer is not None and not preparer.started:
-            self._pressed += self.queue.lines >= GATHER
-        return lambda: self._begin(piece, self._small, preparer)
+        return None if piece is None else lambda: self._begin(piece, self._small)
 
-    def _begin(self, piece: Piece, limits: Limits, preparer: Preparer | None = None) -> None:
+    def _begin(self, piece: Piece, limits: Limits) -> None:
         """Decode and prepare a piece; a large one is left to whoever is next to do that."""
         bad: Exception | None = None
         try:
             self._learn(piece.job)
-            found = self._prepared(piece, limits, preparer)
+            assert piece.image is not None
+            assert piece.job.model is not None
+            found = preparation(piece.image, limits, piece.job.model.network, piece.digest)
         except Exception as error:
             bad = error
         else:
@@ -261,28 +252,6 @@ class Crew:
             self._hand_over([piece])
         elif bad is not None:
             self._fail([piece], bad)
-
-    def _prepared(self, piece: Piece, limits: Limits, preparer: Preparer | None) -> Preparation:
-        """In the thread's process, if it has one and the image is encoded, else here."""
-        assert piece.image is not None
-        assert piece.job.model is not None
-        network = piece.job.model.network
-        if preparer is None or not isinstance(piece.image, bytes) or not self._has_process(preparer):
-            return preparation(piece.image, limits, network, piece.digest)
-        shape = Shape(network.height_px, network.columns_per_frame, network.pixel_bits)
-        return preparer.prepare(piece.image, limits, shape)
-
-    def _has_process(self, preparer: Preparer) -> bool:
-        """Whether a thread has a process that works; where there is much to do, one is started."""
-        if preparer.started:
-            return preparer.ready()
-        if self._pressed >= PRESSED:
-            self._pressed = 0
-            try:
-                preparer.start()
-            except OSError as error:
-                log.warning("no process can be started that decodes images: %s", error)
-        return False
 
     def _learn(self, job: Job) -> None:
         """Find a job's model, once: all of its lines are read by the same."""

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from zeile.errors import BadImage, bare
 from zeile.image import Limits, decode
-from zeile.pipeline import Prepared, Shape, prepare
+from zeile.network import Network
+from zeile.pipeline import Prepared, prepare
 
 Grey = npt.NDArray[np.uint8]
 
@@ -40,13 +41,13 @@ class Preparation:
     error: Exception | None = None
 
 
-def preparation(image: bytes | Grey, limits: Limits, shape: Shape, known: str = "") -> Preparation:
+def preparation(image: bytes | Grey, limits: Limits, network: Network, known: str = "") -> Preparation:
     """Decode an image and prepare it; errors are part of the result.
 
     Args:
         image: encoded, or grey (h, w) uint8.
         limits: on an encoded one.
-        shape: of the network's input.
+        network: that it is prepared for.
         known: SHA-256 of the image if somebody has computed it.
     """
     began = decoded = time.perf_counter()
@@ -57,7 +58,7 @@ def preparation(image: bytes | Grey, limits: Limits, shape: Shape, known: str = 
         grey = decode(image, limits) if isinstance(image, bytes) else image
         size = (grey.shape[1], grey.shape[0])
         decoded = time.perf_counter()
-        prepared = prepare(grey, shape)
+        prepared = prepare(grey, network)
         frames = digest(prepared.frames)
     except BadImage as caught:
         error = bare(caught)  # with its frames, which hold it, it would keep the picture until garbage is collected
