@@ -272,6 +272,11 @@ def test_parameters_are_each_requests_own_however_often_they_were_seen(service: 
         assert ask("?format=tsv", accept="text/plain").headers["content-type"].startswith("text/tab-separated-values")
         refused(ask("", accept="image/png"), 406, "not-acceptable")
         refused(ask("?beam=65"), 422, "bad-option")
+        bad = service.post("/v1/recognize", content=b"no image", headers={"content-type": "image/png"})
+        assert "no known image format" in refused(bad, 422, "bad-image")
+        refused(
+            service.post("/v1/recognize", content=b"x", headers={"content-type": "text/plain"}), 415, "unsupported-body"
+        )
         refused(ask("?model=none"), 422, "bad-option")
         refused(ask("", **{"x-zeile-deadline-ms": "0"}), 422, "bad-option")
 

@@ -39,6 +39,7 @@ from zeile.service.pages import Pages
 from zeile.service.rates import Rates
 from zeile.service.record import Record
 from zeile.service.registry import Registry
+from zeile.service.remembering import Remembering
 from zeile.service.watchdog import Watchdog
 from zeile.service.worker import Worker
 from zeile.settings import Settings
@@ -107,6 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
 def _close_doors(app: FastAPI, settings: Settings) -> None:
     """What every request passes before the app; the last one added is the first one passed."""
     origins = settings.cors.split()
+    app.add_middleware(Remembering, path=routes.PATH, headers=routes.HEADERS, first=routes.may_read)
     app.add_middleware(BodyLimit, limit=settings.body_bytes, seconds=settings.send_s)
     app.add_middleware(InFlight, places=app.state.places)
     if settings.keys is not None:

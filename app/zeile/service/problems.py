@@ -230,10 +230,11 @@ def _misdirected(error: HTTPException, scope: Scope) -> str:
 def install(app: FastAPI) -> None:
     """Let every error of the app end as problem details; the unforeseen ones are answered by ``record.Record``."""
     for error in (ZeileError, RequestValidationError, HTTPException, ClientDisconnect):
-        app.add_exception_handler(error, _answer)
+        app.add_exception_handler(error, answer)
 
 
-async def _answer(request: Request, error: Exception) -> Response:
+async def answer(request: Request, error: Exception) -> Response:
+    """An error as an answer, and in the log if it is the service's."""
     answer = response(error, request.scope)
     # Of who had to go away for the load the line of the request says enough.
     if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, Busy | Expired):

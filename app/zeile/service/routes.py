@@ -19,16 +19,17 @@ from zeile.service.images import Image, Part, fetched, joined, read_chunks, sent
 from zeile.service.options import Wished, Wishes, options
 from zeile.service.outputs import Format, Streamed, Wanted
 from zeile.service.problems import TooManyFiles
-from zeile.service.remembering import remembering, worked_out
+from zeile.service.remembering import worked_out
 from zeile.service.streaming import Acknowledge, rows
 from zeile.service.uploads import MAX_FILES, ZIP_TYPES
 from zeile.service.worker import Answer, Worker
 
-_may_read = requires("read")
-router = APIRouter(
-    dependencies=[Depends(_may_read)],
-    route_class=remembering(("accept", "x-zeile-deadline-ms"), _may_read),
-)
+may_read = requires("read")
+router = APIRouter(dependencies=[Depends(may_read)])
+
+PATH = "/v1/recognize"
+HEADERS = ("accept", "x-zeile-deadline-ms")
+"""What the answer depends on besides the query and the body."""
 
 _BODIES = {
     "image/*": "an image of one text line",
@@ -38,7 +39,7 @@ _BODIES = {
 
 
 @router.post(
-    "/v1/recognize",
+    PATH,
     response_model=schemas.Recognition,
     responses=description.answer({}, outputs.OTHERS)
     | description.problems(401, 403, 406, 408, 413, 415, 422, 429, 500, 503, 504),
