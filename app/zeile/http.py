@@ -88,7 +88,8 @@ class Connection(asyncio.Protocol):
         assert self._waiting is None
         self._waiting = self._loop.create_future()
         self.silent = True
-        timer = self._loop.call_later(timeout_s, self._fail, NoAnswer(f"no answer within {max(0.1, round(timeout_s, 1)):g} s"))
+        late = NoAnswer(f"no answer within {max(0.1, round(timeout_s, 1)):g} s")
+        timer = self._loop.call_later(timeout_s, self._fail, late)
         try:
             self._transport.write(request)
             return await self._waiting
