@@ -7,18 +7,24 @@ which other lines changes nothing of the result.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from zeile.device import Scores
 from zeile.errors import BadImage
+from zeile.image import Limits, decode
 from zeile.manifest import Model
-from zeile.pipeline import Decoder, Line, Prepared
+from zeile.pipeline import Decoder, Line, Prepared, prepare
 from zeile.service.engines import Options
-from zeile.service.preparation import Grey, Preparation
 from zeile.service.ticket import Ticket
+
+Grey = npt.NDArray[np.uint8]
 
 BATCH_LINES = 32
 """Lines that the engine reads together, at most."""
@@ -125,11 +131,6 @@ class Piece:
     write_s: float = 0.0
     run: Run | None = None
 
-    def take(self, found: Preparation) -> None:
-        """Note what became of the image; the image itself is not needed any more."""
-        self.image, self.prepared, self.digest, self.frames = None, found.prepared, found.digest, found.frames
-        self.size, self.decode_s, self.prepare_s = found.size, found.decode_s, found.prepare_s
-
     @property
     def columns(self) -> int:
         """What it costs the engine."""
@@ -146,6 +147,37 @@ def pieces_of(job: Job, images: Sequence[bytes | Grey], first: int) -> list[Piec
     now = time.monotonic()
     sizes = [len(image) if isinstance(image, bytes) else image.nbytes for image in images]
     return [Piece(job, first + i, image, size, now) for i, (image, size) in enumerate(zip(images, sizes, strict=True))]
+
+
+def digest(image: bytes | Grey) -> str:
+    """SHA-256, hexadecimal, of an encoded image's bytes; of an array's shape, a newline, and its bytes."""
+    if isinstance(image, bytes):
+        return hashlib.sha256(image).hexdigest()
+    height, width = image.shape
+    sha256 = hashlib.sha256(b"%d %d\n" % (height, width))
+    sha256.update(np.ascontiguousarray(image).data)
+    return sha256.hexdigest()
+
+
+def begin(piece: Piece, limits: Limits) -> None:
+    """Decode and prepare an image.
+
+    Raises:
+        BadImage: it cannot be read as a line.
+    """
+    assert piece.image is not None
+    assert piece.job.model is not None
+    began = decoded = time.perf_counter()
+    try:
+        if not piece.digest:
+            piece.digest = digest(piece.image)
+        grey = decode(piece.image, limits) if isinstance(piece.image, bytes) else piece.image
+        piece.size = (grey.shape[1], grey.shape[0])
+        decoded = time.perf_counter()
+        piece.prepared = prepare(grey, piece.job.model.network)
+        piece.frames = digest(piece.prepared.frames)
+    finally:
+        piece.decode_s, piece.prepare_s = decoded - began, time.perf_counter() - decoded
 
 
 def finish(piece: Piece, scores: Scores) -> None:

@@ -23,11 +23,10 @@ from zeile.device import Scores
 from zeile.errors import BadImage, ImageTooLarge, bare
 from zeile.image import Limits
 from zeile.manifest import Model
-from zeile.service.batch import Job, Piece, Run, finish
+from zeile.service.batch import Job, Piece, Run, begin, finish
 from zeile.service.engines import Engines
 from zeile.service.metrics import Metrics
 from zeile.service.pace import Pace
-from zeile.service.preparation import preparation
 from zeile.service.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
@@ -227,21 +226,16 @@ class Crew:
         bad: Exception | None = None
         try:
             self._learn(piece.job)
-            assert piece.image is not None
-            assert piece.job.model is not None
-            found = preparation(piece.image, limits, piece.job.model.network, piece.digest)
+            begin(piece, limits)
         except Exception as error:
-            bad = error
-        else:
-            bad = found.error
-            if isinstance(bad, ImageTooLarge) and limits is self._small and found.size == (0, 0):
+            if isinstance(error, ImageTooLarge) and limits is self._small and piece.size == (0, 0):
                 with self._lock:
                     self.queue.delayed(piece)
                     self._for_engine.notify()
                     self._large.append(lambda: self._begin(piece, self._limits))
                     self._for_pool.notify()
                 return
-            piece.take(found)
+            bad = error
         piece.image = None
         if isinstance(bad, BadImage):
             piece.result = bare(bad)

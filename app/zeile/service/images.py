@@ -20,9 +20,8 @@ from starlette.concurrency import run_in_threadpool
 from zeile.errors import BadImage, bare
 from zeile.pipeline import Line
 from zeile.service.archives import Archive, ArchiveLimits, Member
-from zeile.service.batch import Stages
+from zeile.service.batch import Grey, Stages
 from zeile.service.engines import Options
-from zeile.service.preparation import Grey
 from zeile.service.problems import ArchiveTooLarge
 from zeile.service.ticket import Ticket
 from zeile.service.uploads import ZIP_TYPES, Upload, uploads

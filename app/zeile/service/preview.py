@@ -13,8 +13,8 @@ from starlette.concurrency import run_in_threadpool
 
 from zeile.service import description
 from zeile.service.asking import Asking, requires, watched
+from zeile.service.batch import Grey
 from zeile.service.options import Working
-from zeile.service.preparation import Grey
 from zeile.service.problems import TooManyFiles
 from zeile.service.uploads import uploads
 

@@ -20,11 +20,10 @@ from zeile.errors import BadImage
 from zeile.image import Limits, decode
 from zeile.manifest import Model
 from zeile.pipeline import Line
-from zeile.service.batch import BATCH_LINES, Job, Piece, Run, Stages, pieces_of, total
+from zeile.service.batch import BATCH_LINES, Grey, Job, Piece, Run, Stages, pieces_of, total
 from zeile.service.crew import FAILED, Crew
 from zeile.service.engines import Engines, Options
 from zeile.service.metrics import Metrics
-from zeile.service.preparation import Grey
 from zeile.service.problems import Expired, NotReady, Overloaded, TooFast
 from zeile.service.registry import Registry
 from zeile.service.ticket import Ticket
@@ -52,7 +51,7 @@ class Answer:
     Attributes:
         lines: for each image its line, or why there is none.
         sizes: for each its width and height in pixels; zeros if it could not be decoded.
-        inputs: for each the SHA-256 of what was given, hexadecimal, see ``preparation.digest``.
+        inputs: for each the SHA-256 of what was given, hexadecimal, see ``batch.digest``.
         stages: where the time went.
         model: that read them.
         engine: facts of the engine that read the last of them; empty if it read none.
