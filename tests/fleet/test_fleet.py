@@ -149,18 +149,15 @@ def test_a_service_that_is_silent_for_a_moment_is_not_given_up() -> None:
 
 def test_a_long_request_to_a_service_that_is_well_is_waited_for() -> None:
     async def test() -> None:
-        probes = 0
-
-        async def ready(asked: Asked) -> Any:
-            nonlocal probes
-            probes += 1
-            return answer()
+        services = [Service(), Service()]
 
         async def long(asked: Asked) -> Any:
-            await until(lambda: probes > 20)
+            await until(lambda: all(service.probes > 10 for service in services))
             return answer()
 
-        async with running(Service(long, ready), Service(long, ready)) as urls, quick(urls) as fleet:
+        for service in services:
+            service.reply = long
+        async with running(*services) as urls, quick(urls) as fleet:
             assert [each.tries for each in await posted(fleet, 2)] == [1, 1]
 
     run(test())
@@ -168,18 +165,14 @@ def test_a_long_request_to_a_service_that_is_well_is_waited_for() -> None:
 
 def test_while_every_service_is_silent_nothing_is_asked_twice() -> None:
     async def test() -> None:
-        probes = 0
-
-        async def ready(asked: Asked) -> Any:
-            nonlocal probes
-            probes += 1
-            return NEVER
+        silent = Service(ready=says(NEVER))
 
         async def long(asked: Asked) -> Any:
-            await until(lambda: probes > 8)
+            await until(lambda: silent.probes > 8)
             return answer()
 
-        async with running(Service(long, ready)) as urls, quick(urls) as fleet:
+        silent.reply = long
+        async with running(silent) as urls, quick(urls) as fleet:
             assert (await fleet.post("/v1/recognize", b"", {})).tries == 1
 
     run(test())
