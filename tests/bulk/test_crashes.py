@@ -73,6 +73,13 @@ def test_a_worker_killed_at_any_step_costs_at_most_its_shard(step: str, folder: 
     nothing_is_left(job)
 
 
+def test_what_two_dead_workers_left_of_a_shard_that_is_done_is_taken_away(folder: Path, job: Path) -> None:
+    assert bulk(folder, "run", job, "images", "--shard", SHARD)[0] == 0
+    (job / "shards" / ".shard-000002.ndjson.gone-1-0.tmp").write_text("half")
+    assert bulk(folder, "run", job)[0] == 0
+    nothing_is_left(job)
+
+
 def test_workers_killed_again_and_again_read_every_line_once(tmp_path: Path) -> None:
     folder, lines, shard, workers, lives = prepare(tmp_path), 1500, 10, 3, 6
     shutil.rmtree(folder / "images")

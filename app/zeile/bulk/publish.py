@@ -102,10 +102,10 @@ def differing(folder: Path, number: int) -> list[Path]:
     return sorted(path.parent.glob(f"{path.name}.differs-*"))
 
 
-def remove_drafts(folder: Path, number: int) -> None:
-    """Take away what dead workers left of a shard that is done."""
-    path = path_of(folder, number)
-    for draft in path.parent.glob(f".{path.name}.*.tmp"):
+def remove_drafts(folder: Path, number: int | None = None) -> None:
+    """Take away what dead workers left of a shard that is done; without a number, of all, once they all are."""
+    name = "*" if number is None else path_of(folder, number).name
+    for draft in (folder / "shards").glob(f".{name}.*.tmp"):
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
 

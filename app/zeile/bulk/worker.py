@@ -77,6 +77,7 @@ def work(
         elif ledger.busy():
             time.sleep(_LOOK_S)
         else:
+            remove_drafts(folder)  # whoever took away those of a shard may have been ended before
             return
 
 
