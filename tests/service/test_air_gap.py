@@ -125,9 +125,11 @@ def allowed() -> set[str]:
     """System calls that the unit allows."""
 
     def members(name: str) -> set[str]:
+        if not name.startswith("@"):
+            return {name}
         done = subprocess.run(["systemd-analyze", "syscall-filter", name], capture_output=True, text=True, check=True)
         names = {line.strip() for line in done.stdout.splitlines()[1:] if line.strip() and "#" not in line}
-        return {n for n in names if n[0] != "@"}.union(*(members(n) for n in names if n[0] == "@"))
+        return set[str]().union(*map(members, names))
 
     calls: set[str] = set()
     for line in re.findall(r"^SystemCallFilter=(.*)$", UNIT.read_text("utf-8"), re.MULTILINE):
