@@ -7,6 +7,7 @@
 | ZEILE_MODEL | latin-print | model: name, name/version, or the path of a model folder |
 | ZEILE_ENGINE | cpu | engine: cpu, reference, fpga, broker |
 | ZEILE_THREADS | 1 | threads of the engine, 1 to 256 |
+| ZEILE_APART | 1 | whether `zeile serve` has lines read in a process of its own: 0 or 1; boards are read in its own |
 | ZEILE_HOST | 127.0.0.1 | address that the service listens on |
 | ZEILE_PORT | 8000 | its port, 0 to 65535; 0 takes a free one |
 | ZEILE_BODY_BYTES | 67108864 | largest body of a request, 1024 to 2**40 |
@@ -160,6 +161,7 @@ _FIELDS: dict[str, tuple[Parse, Callable[[], str]]] = {
     "model": (_text, lambda: "latin-print"),
     "engine": (_engine, lambda: "cpu"),
     "threads": (_number(1, 256), lambda: "1"),
+    "apart": (_switch, lambda: "1"),
     "host": (_text, lambda: "127.0.0.1"),
     "port": (_number(0, 65535), lambda: "8000"),
     "body_bytes": (_number(1024, 1 << 40), lambda: str(64 << 20)),
@@ -208,6 +210,7 @@ class Settings:
         model: name, name/version or path of the model that reads when none is asked for.
         engine: name for ``zeile.device.open_device``.
         threads: of the engine.
+        apart: whether ``zeile serve`` has lines read in a process of its own.
         host: address that the service listens on.
         port: of the service; 0 takes a free one.
         body_bytes: largest body of a request.
@@ -246,6 +249,7 @@ class Settings:
     model: str = field(default_factory=lambda: _read("model"))
     engine: str = field(default_factory=lambda: _read("engine"))
     threads: int = field(default_factory=lambda: _read("threads"))
+    apart: bool = field(default_factory=lambda: _read("apart"))
     host: str = field(default_factory=lambda: _read("host"))
     port: int = field(default_factory=lambda: _read("port"))
     body_bytes: int = field(default_factory=lambda: _read("body_bytes"))

@@ -7,6 +7,7 @@ import json
 import select
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -212,6 +213,11 @@ def test_a_head_that_does_not_end_is_closed_with_a_problem(hasty: httpx.Client) 
         assert _first_answer(connection).startswith(b"HTTP/1.1 200")
         connection.sendall(b"GET /livez HTTP/1.1\r\nhost:")
         assert problem_of(answer(connection))[0] == 408
+    with connect(hasty) as connection:  # nor do empty lines hold a connection
+        connection.sendall(b"GET /livez HTTP/1.1\r\nhost: zeile\r\n\r\n")
+        assert _first_answer(connection).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"\r\n")
+        assert problem_of(answer(connection))[0] == 408
 
 
 def is_reset(connection: socket.socket) -> bool:
@@ -233,10 +239,40 @@ def test_a_client_that_does_not_listen_is_closed(models: Path) -> None:
         until(lambda: is_reset(connection))
 
 
+def _is_kept(connection: socket.socket) -> bool:
+    """Whether the kernel still has the service's end of a connection; one given up is not announced to the client."""
+    ours, theirs = connection.getsockname()[1], connection.getpeername()[1]
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()]
+    return any(row[1].endswith(f":{theirs:04X}") and row[2].endswith(f":{ours:04X}") for row in rows)
+
+
+def test_an_answer_that_nobody_takes_is_not_kept_by_the_kernel(hasty: httpx.Client) -> None:
+    """It is short enough for the kernel's buffers, so the service itself does not notice."""
+    held = [socket.socket() for _ in range(4)]  # of which a kernel that rearranges its buffers may spare one
+    try:
+        for connection in held:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect((hasty.base_url.host, hasty.base_url.port))
+            connection.sendall(b"GET /openapi.json HTTP/1.1\r\nhost: zeile\r\n\r\n")
+        until(lambda: not all(map(_is_kept, held)))
+    finally:
+        for connection in held:
+            connection.close()
+
+
 def test_a_connection_cannot_ask_for_more_and_more_without_waiting(service: httpx.Client) -> None:
     with connect(service) as connection:
-        connection.sendall(b"GET /livez HTTP/1.1\r\nhost: zeile\r\n\r\n" * 1000)
+        connection.sendall(b"GET /readyz HTTP/1.1\r\nhost: zeile\r\n\r\n" * 1000)
         until(lambda: is_reset(connection))
+
+
+def test_whoever_asks_for_the_pulse_and_does_not_listen_is_closed(service: httpx.Client) -> None:
+    def ask() -> None:
+        for _ in range(1000):
+            connection.sendall(b"GET /livez HTTP/1.1\r\nhost: zeile\r\n\r\n" * 1000)
+
+    with connect(service) as connection, pytest.raises(OSError, match=r"reset|Broken pipe"):
+        ask()
 
 
 def test_a_few_requests_may_follow_each_other(service: httpx.Client) -> None:
@@ -385,6 +421,33 @@ def test_more_connections_than_there_may_be_are_closed_with_a_problem(models: Pa
             for connection in held:
                 connection.close()
         until(lambda: _answers(client))
+
+
+@pytest.mark.slow
+def test_a_connection_is_kept_for_longer_than_clients_keep_theirs(service: httpx.Client) -> None:
+    with connect(service) as connection:
+        for pause_s in (6, 0):  # clients that keep theirs for 5 s may still ask after 5
+            connection.sendall(b"GET /livez HTTP/1.1\r\nhost: zeile\r\n\r\n")
+            assert _first_answer(connection).startswith(b"HTTP/1.1 200")
+            time.sleep(pause_s)
+
+
+def test_connections_that_wait_for_their_next_request_make_room(models: Path) -> None:
+    app = create_app(Settings(models=models, model="tiny/1", requests=1))
+    with running(app) as client:
+        held = [connect(client) for _ in range(16 + 64)]
+        try:
+            for idle in held[:2]:
+                idle.sendall(b"GET /livez HTTP/1.1\r\nhost: zeile\r\n\r\n")
+                assert _first_answer(idle).startswith(b"HTTP/1.1 200")
+            for _ in range(2):
+                held.append(connect(client))
+                held[-1].sendall(b"GET /livez HTTP/1.1\r\nhost: zeile\r\n\r\n")
+                assert _first_answer(held[-1]).startswith(b"HTTP/1.1 200")
+            assert [idle.recv(1) for idle in held[:2]] == [b"", b""]
+        finally:
+            for connection in held:
+                connection.close()
 
 
 def _answers(client: httpx.Client) -> bool:

@@ -52,6 +52,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "RETRY_S", 0.1)
 
 
+def test_the_connection_says_what_the_app_would_say(service: httpx.Client) -> None:
+    name = {"x-request-id": "a"}
+    short, long = service.get("/livez", headers=name), service.get("/livez?by=the-app", headers=name)
+    assert (short.status_code, short.content) == (long.status_code, long.content)
+    assert {**short.headers, "date": ""} == {**long.headers, "date": ""}
+    refused(service.get("/livez", headers={"origin": "https://elsewhere.example"}), 403, "not-allowed")
+    assert service.post("/livez").status_code == service.post("/readyz").status_code == 405
+
+
 def test_a_service_that_has_passed_its_self_test_is_ready(service: httpx.Client) -> None:
     assert Alive.model_validate_json(service.get("/livez").content).status == "alive"
     ready = Ready.model_validate_json(service.get("/readyz").content)
@@ -138,6 +147,7 @@ class Still:
     def __init__(self, settings: Settings) -> None:
         self.alive, self.stopping, self.busy_s = True, False, 0.0
         self.engines = engines.Engines(settings, Metrics())
+        self.open_folders: frozenset[Path] = frozenset()
         self.because: str | None = None
 
     def distrust(self, because: str | None) -> None:

@@ -57,9 +57,9 @@ class Held:
 class Service:
     """A worker with what it needs, and one line read already, so that its device is open."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, apart: bool = False) -> None:
         self.metrics = Metrics()
-        self.worker = Worker(settings, self.metrics, Registry(settings, self.metrics))
+        self.worker = Worker(settings, self.metrics, Registry(settings, self.metrics), apart)
         self.options = Options(settings.models / "tiny" / "1")
 
     def ticket(self, client: str = "client", **more: Any) -> Ticket:
@@ -76,9 +76,11 @@ class Service:
         return self.metrics.registry.get_sample_value(f"zeile_{name}", labels) or 0.0
 
 
-def with_worker(models: Path, test: Callable[[Service], Awaitable[None]], **settings: Any) -> None:
+def with_worker(
+    models: Path, test: Callable[[Service], Awaitable[None]], *, apart: bool = False, **settings: Any
+) -> None:
     async def run() -> None:
-        service = Service(Settings(models=models, model="tiny/1", **settings))
+        service = Service(Settings(models=models, model="tiny/1", **settings), apart)
         await service.worker.start()
         try:
             await service.read(1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``zeile serve``: the HTTP service, in this process."""
+"""``zeile serve``: the HTTP service, in this process; another one reads the lines, unless it is told not to."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from zeile.notify import notify
 from zeile.service import logs, memory
 from zeile.service.app import create_app
 from zeile.service.connections import connection
+from zeile.service.crew_child import SWITCH_S
 from zeile.settings import Settings
 
 _DRAIN_S = 20  # seconds that running requests are given when the service is told to stop
-_SWITCH_S = 0.001  # so long, and not Python's 5 ms, the event loop waits for a thread that decodes an image
 
 
 class _Server(uvicorn.Server):
@@ -43,6 +43,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            memory.leave_alone()
             print(self._where, flush=True)
             notify("READY=1")
 
@@ -67,10 +68,10 @@ class _Server(uvicorn.Server):
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Serve until interrupted; returns 0, or 1 if the service could not start."""
     logs.install(settings.log)
-    sys.setswitchinterval(_SWITCH_S)
+    sys.setswitchinterval(SWITCH_S)
     memory.give_back()
     allow_connections()
-    app = create_app(settings)
+    app = create_app(settings, apart=settings.apart)
     with _listening(settings) as listener:
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host

@@ -30,21 +30,33 @@ class Child:
         self.url, self.pid = url, process.pid
 
     @property
+    def pids(self) -> list[int]:
+        """Of its process and of those that it has started, while they run."""
+        found = [self.pid]
+        for pid in found:
+            for task in _children(pid):
+                found += task
+        return found
+
+    @property
     def cpu_s(self) -> float:
-        """CPU seconds that it has taken."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """CPU seconds that its processes have taken."""
+        ticks = 0
+        for pid in self.pids:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     @property
     def resident_mib(self) -> float:
-        """Its resident memory, MiB."""
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        """Their resident memory, MiB; what they share counts for each."""
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.pids)
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
     @property
     def open_files(self) -> int:
-        """Its file descriptors."""
-        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+        """Their file descriptors."""
+        return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self.pids)
 
     def signal(self, number: int = signal.SIGTERM) -> None:
         """Send it a signal."""
@@ -53,6 +65,15 @@ class Child:
     def ended(self) -> int | None:
         """Its exit status; None while it runs."""
         return self._process.poll()
+
+
+def _children(pid: int) -> Iterator[list[int]]:
+    """Of each of a process's threads the processes that it has started."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            yield [int(child) for child in (thread / "children").read_text().split()]
+        except OSError:
+            continue  # it has just ended
 
 
 @contextmanager

@@ -59,8 +59,12 @@ QUIET: dict[str, Any] = (
 """FastAPI's own spans, where it has them, would carry what clients sent; ours are in ``telemetry``."""
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, *, apart: bool = False) -> FastAPI:
     """The service with its page.
+
+    Args:
+        settings: of the deployment.
+        apart: whether a process of its own reads the lines; see ``crew_apart``.
 
     Models are opened when the app starts. A default model that cannot be used does not keep it from starting:
     /readyz and every request say what is wrong.
@@ -69,7 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as running:
-            await _start(app.state, settings, running)
+            await _start(app.state, settings, running, apart)
             yield
 
     app = FastAPI(
@@ -129,7 +133,7 @@ class _Part(Protocol):
 _P = TypeVar("_P", bound=_Part)
 
 
-async def _start(state: State, settings: Settings, running: AsyncExitStack) -> None:
+async def _start(state: State, settings: Settings, running: AsyncExitStack, apart: bool) -> None:
     """Build and start the parts of the service; they are closed in reverse, so that what is accepted is finished."""
 
     async def started(part: _P) -> _P:
@@ -139,7 +143,7 @@ async def _start(state: State, settings: Settings, running: AsyncExitStack) -> N
 
     metrics = state.metrics
     state.registry = registry = Registry(settings, metrics)
-    state.worker = worker = await started(Worker(settings, metrics, registry))
+    state.worker = worker = await started(Worker(settings, metrics, registry, apart))
     state.pages = Pages(settings, worker)
     state.health = health = await started(Health(settings, metrics, registry, worker))
     state.audit = await started(Audit(settings, metrics))

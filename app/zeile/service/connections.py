@@ -12,7 +12,7 @@ import json
 import resource
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -21,11 +21,16 @@ from starlette.datastructures import State
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from zeile.service.problems import MEDIA_TYPE
+from zeile.service.pulse import PATH, Pulse
 from zeile.service.refusals import Refusals
 from zeile.settings import Settings
 
 HEAD_S = 8
 """Seconds until a request's head must be there, from the connection's or the head's first byte on."""
+
+KEEP_S = 75
+"""Seconds that a connection is kept for its next request: longer than clients and proxies keep theirs (httpx 5, nginx
+and load balancers 60), or one of them asks at the very moment that it is closed, and has no answer."""
 
 LINGER_S = 5
 """Seconds that the rest of a refused body is thrown away; closed at once, the client might not see the answer."""
@@ -35,6 +40,9 @@ HEAD_BYTES = 65_536
 
 PIPELINED = 16
 """Requests of a connection that wait for the one before them; each takes a hundred times the memory that it is long."""
+
+UNREAD_BYTES = 65_536
+"""Of answers that a client leaves unread; from then on its requests wait for one another."""
 
 FILES_KEPT = 128
 """File descriptors that connections leave to models, uploads and logs."""
@@ -48,6 +56,7 @@ class Connection(HttpToolsProtocol):
     most: int = 1024
 
     refusals: Refusals
+    pulse: Pulse
     rejected: Callable[[], None]
 
     _timer: asyncio.TimerHandle | None = None  # for what the client should send
@@ -59,7 +68,12 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         joining: Any = Joining(transport, self.loop)
         super().connection_made(joining)
-        if len(self.connections) > self.most:
+        self.timeout_keep_alive = KEEP_S
+        held = transport.get_extra_info("socket")
+        if held is not None and held.family != socket.AF_UNIX:
+            # What a deaf or vanished client leaves in the kernel's buffers is not seen as a stall here.
+            held.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * self.stall_s))
+        if len(self.connections) > self.most and not self._replaced():
             self.rejected()
             self._refuse(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -69,8 +83,19 @@ class Connection(HttpToolsProtocol):
         else:
             self._arm(self.head_s, self._end_head)
 
+    def _replaced(self) -> bool:
+        """Have the place of the connection that waits longest for its next request, if there is one."""
+        others: Iterable[Any] = self.connections
+        # Not one whose refused body still comes: closed now, it might not see the answer.
+        waits = (each for each in others if each.timeout_keep_alive_task and not each._message_open)
+        idle = [each for each in waits if not each.transport.is_closing()]
+        if idle:
+            min(idle, key=lambda each: each.timeout_keep_alive_task.when()).timeout_keep_alive_handler()
+        return bool(idle)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        self._unset_keepalive_if_required()  # uvicorn leaves it where the client has reset the connection
         self.resume_writing()
         super().connection_lost(exc)
 
@@ -79,6 +104,8 @@ class Connection(HttpToolsProtocol):
             return
         if self._head_open:
             self._head_bytes += len(data)
+        if self.timeout_keep_alive_task and not self._message_open:  # ended by these bytes, which may be empty lines
+            self._arm(self.head_s, self._end_head)
         super().data_received(data)
         self._head_bytes = self._head_bytes or len(data)  # of a head that began with these
         # Pieces of a body that came with the head are counted too, hence only while the head is not over.
@@ -101,12 +128,14 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) >= PIPELINED:
             self._reset()
             raise ValueError("too many requests at once")
-        if not (self.refusals.due(len(self.tasks)) and self._turned_away()):
+        short = self.pulse if self.url == PATH else self.refusals if self.refusals.due(len(self.tasks)) else None
+        if short is None or not self._answered(short):
             super().on_headers_complete()
 
-    def _turned_away(self) -> bool:
-        """Answer a request that has no place, without a task and before its body is read."""
+    def _answered(self, short: Pulse | Refusals) -> bool:
+        """Answer without a task and before the body is read: that the service lives, or that there is no place."""
         busy = self.cycle is not None and not self.cycle.response_complete
+        busy = busy or self.transport.get_write_buffer_size() > UNREAD_BYTES
         if busy or self.parser.get_http_version() != "1.1" or not self.parser.should_keep_alive():
             return False
         url = httptools.parse_url(self.url)
@@ -116,7 +145,7 @@ class Connection(HttpToolsProtocol):
             "path": url.path.decode("ascii"),
             "query_string": url.query or b"",
         }
-        answer = self.refusals.answer(scope, len(self.tasks), self.server_state.default_headers)
+        answer = short.answer(scope, len(self.tasks), self.server_state.default_headers)
         if answer is None:
             return False
         self.cycle = _ANSWERED
@@ -267,6 +296,7 @@ def connection(state: State) -> type[Connection]:
 
     class Guarded(Connection):
         refusals = Refusals(state)
+        pulse = Pulse(state)
         rejected = state.metrics.rejected.labels("connections").inc
         head_s = float(min(HEAD_S, settings.send_s))
         stall_s = float(settings.send_s)

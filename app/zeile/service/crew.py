@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,8 @@ class Crew:
         self._large: deque[Task] = deque()
         self._exclusive: deque[Task] = deque()
         self._large_busy = self._idle = self._stopping = False  # idle: the engine's thread waits
+        self._reading = False  # the engine is at work, its thread waits for it
+        self._helpers, self._helping = threads, 0  # the other threads; those that decode or write out just now
         self._inside = 0  # pieces given to the crew, neither handed over nor dropped
         self._since = self._noted = time.monotonic()
         self.queue = Scheduler(self._dropped)
@@ -140,6 +143,11 @@ class Crew:
         with self._lock:
             self.queue.drop(job, reason)
 
+    @property
+    def open_folders(self) -> frozenset[Path]:
+        """Of the models on an engine."""
+        return self._engines.folders
+
     def call(self, function: Callable[[], Any]) -> Future[Any]:
         """Run a function that needs much memory: one at a time, beside the engine."""
         task, future = _kept(function)
@@ -168,6 +176,7 @@ class Crew:
             if task is None:
                 break
             task()
+            self._reading = False
         self._engines.close()
 
     def _help(self) -> None:
@@ -190,24 +199,41 @@ class Crew:
     def _task_of_engine(self) -> Task | None:
         """A batch if it is time for one, else anything else."""
         if self._exclusive:
+            self._reading = True
+            self._for_pool.notify(self._helpers)
             return self._exclusive.popleft()
         # Looking for a line to prepare drops those that were given up; that may make it time for a batch.
         return self._running() or self._writing() or self._preparing() or self._running()
 
     def _task_of_helper(self) -> Task | None:
-        """The end of a line's way comes before its beginning."""
-        if self._seen:
-            return self._writing()
+        """The end of a line's way comes before its beginning.
+
+        While the engine's thread is itself at work in Python, one helper fewer is: they would only pass Python's lock
+        to and fro.
+        """
+        if self._helping < self._helpers - (not self._reading):
+            task = self._writing()
+            if task is None and not (self._large and not self._large_busy):
+                task = self._preparing()
+            if task is not None:
+                self._helping += 1
+                return partial(self._helped, task)
         if self._large and not self._large_busy:
             self._large_busy = True
-            task = self._large.popleft()
-            return lambda: self._call(task)
-        return self._preparing()
+            return partial(self._call, self._large.popleft())
+        return None
+
+    def _helped(self, task: Task) -> None:
+        task()
+        with self._lock:
+            self._helping -= 1
+            self._for_pool.notify()
 
     def _running(self) -> Task | None:
         batch = self.queue.batch()
         if not batch:
             return None
+        self._reading = True
         self._for_pool.notify(len(batch))  # there is room to prepare others
         return lambda: self._run(batch)
 
@@ -250,7 +276,7 @@ class Crew:
     def _learn(self, job: Job) -> None:
         """Find a job's model, once: all of its lines are read by the same."""
         if job.decoder is None:
-            model = self._model(job.options.folder)
+            model = job.model or self._model(job.options.folder)
             decoder = job.options.decoder(model)
             with self._lock:
                 if job.decoder is None:
@@ -276,6 +302,8 @@ class Crew:
         except Exception as error:  # is the requests' to report; the thread lives on for the next ones
             self._fail(batch, error)
             return
+        finally:
+            self._reading = False
         for piece in batch:
             piece.run = run
         with self._lock:

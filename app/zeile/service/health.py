@@ -18,6 +18,7 @@ import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -25,8 +26,9 @@ import zeile
 from zeile.errors import DeviceError, ZeileError
 from zeile.hw.power import Rails
 from zeile.manifest import Model
+from zeile.service.circuit import Circuit
 from zeile.service.engines import BOARDS, Engine, Engines
-from zeile.service.golden import SelfTestFailed, golden_of
+from zeile.service.golden import Golden, SelfTestFailed, golden_of
 from zeile.service.metrics import Metrics
 from zeile.service.power import Power
 from zeile.service.problems import Conflict
@@ -58,6 +60,14 @@ class Crew(Protocol):
         """Seconds that it has spent on what it does now."""
 
     @property
+    def open_folders(self) -> frozenset[Path]:
+        """Of the models on an engine."""
+
+    @property
+    def engines(self) -> Engines | None:
+        """Those of this process, whose state can be looked at; None if another one has them."""
+
+    @property
     def stopping(self) -> bool:
         """Whether nothing new is taken."""
 
@@ -84,8 +94,6 @@ class Health:
 
     def __init__(self, settings: Settings, metrics: Metrics, registry: Registry, worker: Crew) -> None:
         self._settings, self._metrics, self._registry, self._worker = settings, metrics, registry, worker
-        self._engines: Engines | None = None
-        self._has_board = settings.engine in BOARDS
         self._engine: dict[str, Any] = {"engine": settings.engine}
         self._model: Model | None = None
         self._task: asyncio.Task[None] | None = None
@@ -142,7 +150,8 @@ class Health:
 
     def circuit(self) -> dict[str, Any] | None:
         """Facts of the board's circuit; None without a board."""
-        return self._engines.circuit.facts() if self._engines is not None and self._has_board else None
+        circuit = self._board()
+        return None if circuit is None else circuit.facts()
 
     def close_circuit(self) -> dict[str, Any]:
         """Have a board that is left alone tested at once; facts of its circuit. In any thread but the engine's.
@@ -150,24 +159,24 @@ class Health:
         Raises:
             Conflict: there is no board.
         """
-        if self._engines is None or not self._has_board:
+        circuit = self._board()
+        if circuit is None:
             raise Conflict(f"the engine is {self._settings.engine!r}, which has no circuit; only boards have one")
-        self._engines.circuit.release()
-        self._in_thread(lambda engines: engines.probe())
-        return self._engines.circuit.facts()
+        circuit.release()
+        self._in_thread(Engines.probe)
+        return circuit.facts()
 
     def prove(self, model: Model) -> None:
         """For the registry, in any thread but the engine's."""
-        golden = golden_of(model)
-        self._in_thread(lambda engines: engines.test(model, golden))
+        self._in_thread(partial(_tested, model=model, golden=golden_of(model)))
 
     def drop(self, folder: Path) -> None:
         """For the registry, likewise."""
-        self._in_thread(lambda engines: engines.drop(folder))
+        self._in_thread(partial(Engines.drop, folder=folder))
 
     def opened(self) -> frozenset[Path]:
         """For the registry, in any thread."""
-        return self._engines.folders if self._engines is not None else frozenset()
+        return self._worker.open_folders
 
     def test(self) -> None:
         """Test the engine that reads the default model; ``fault`` says what came of it. In any thread but its own.
@@ -177,10 +186,9 @@ class Health:
         """
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         try:
-            self._engines = self._in_thread(lambda engines: engines)
             self._model = model = self._registry.model(self._registry.resolve(None))
             golden = golden_of(model)
-            engine = self._in_thread(lambda engines: engines.test(model, golden))
+            engine, rails = self._in_thread(partial(_tested, model=model, golden=golden))
         except ZeileError as error:
             self.self_test = {"ok": False, "time": now, "because": str(error)}
             log.error("the self-test failed: %s", error)
@@ -188,8 +196,7 @@ class Health:
                 self._worker.distrust(str(error))
         else:
             self._worker.distrust(None)
-            self._engine = dict(engine.device.info)
-            self.power.rails = _rails(engine)
+            self._engine, self.power.rails = engine, rails
             facts = {"model": f"{model.name}/{model.version}", "engine": self._engine["engine"]}
             self.self_test = {"ok": True, "time": now, "lines": len(golden.frames), **facts}
         self._metrics.self_test.set(self.self_test["ok"])
@@ -203,10 +210,10 @@ class Health:
             await asyncio.sleep(TICK_S)
             try:
                 await asyncio.to_thread(self.power.sample)
-                circuit = self._engines.circuit if self._engines is not None else None
+                circuit = self._board()
                 closed = circuit is None or circuit.closed
                 if circuit is not None and not closed:
-                    await asyncio.wrap_future(self._worker.submit_exclusive(lambda engines: engines.probe()))
+                    await asyncio.wrap_future(self._worker.submit_exclusive(Engines.probe))
                 healed, was_closed = closed and not was_closed, closed
                 if healed or time.monotonic() >= again or await asyncio.to_thread(self._other_default):
                     await asyncio.to_thread(self.test)
@@ -227,6 +234,11 @@ class Health:
             return False  # it is tried again when the pause is over
         return self._model is not None and model.sha256 != self._model.sha256
 
+    def _board(self) -> Circuit | None:
+        """The board's circuit; None without a board."""
+        engines = self._worker.engines
+        return engines.circuit if engines is not None and self._settings.engine in BOARDS else None
+
     def _in_thread(self, work: Callable[[Engines], Result]) -> Result:
         """Run a function in the engine's thread, and wait for it."""
         if not self._worker.alive:
@@ -242,6 +254,12 @@ class Health:
         if self._model is not None:
             facts |= {"model": f"{self._model.name}/{self._model.version}", "model_sha256": self._model.sha256}
         return facts
+
+
+def _tested(engines: Engines, model: Model, golden: Golden) -> tuple[dict[str, Any], Rails | None]:
+    """Facts of the engine that has passed a test, and its power rails."""
+    engine = engines.test(model, golden)
+    return dict(engine.device.info), _rails(engine)
 
 
 def _rails(engine: Engine) -> Rails | None:

@@ -9,10 +9,14 @@ after ten thousand images of all sizes a service would hold 20 MiB more than bef
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 
 MAPPED_BYTES = 1 << 20
 """Blocks from this size on are mapped singly, and given back as soon as they are free; lines have smaller ones."""
+
+GARBAGE = 20_000
+"""Objects more than before, after which circles among them are looked for."""
 
 _MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
 
@@ -26,3 +30,13 @@ def give_back() -> bool:
     if mallopt is None or "MALLOC_MMAP_THRESHOLD_" in os.environ or "mmap_threshold" in os.getenv("GLIBC_TUNABLES", ""):
         return False
     return bool(mallopt(_MMAP_THRESHOLD, MAPPED_BYTES))
+
+
+def leave_alone() -> None:
+    """Take what there is now for good: the garbage collector looks at what comes later only, and not at every turn.
+
+    What a request leaves behind is freed without it; it only finds circles, which are few.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE)

@@ -83,7 +83,7 @@ def address(scope: Scope) -> str:
     return str((scope.get("client") or ("local",))[0])
 
 
-def finish(metrics: Metrics, scope: Scope, status: int, seconds: float) -> None:
+def finish(metrics: Metrics, scope: Scope, status: int, seconds: float, logged: bool = True) -> None:
     """Count and log a request that has been answered.
 
     Args:
@@ -91,6 +91,7 @@ def finish(metrics: Metrics, scope: Scope, status: int, seconds: float) -> None:
         scope: of the request.
         status: of the answer.
         seconds: that it took.
+        logged: whether it gets a line of the log.
     """
     state: dict[str, Any] = scope["state"]
     problem = state.get("problem", "")
@@ -104,7 +105,7 @@ def finish(metrics: Metrics, scope: Scope, status: int, seconds: float) -> None:
         metrics.latencies.append((time.monotonic(), seconds))
     if problem:
         metrics.rejected.labels(problem).inc()
-    if requests_log.isEnabledFor(logging.INFO):
+    if logged and requests_log.isEnabledFor(logging.INFO):
         logs.request(_facts(scope, status, seconds, problem))
     telemetry.trace(scope, route, status, seconds)
 

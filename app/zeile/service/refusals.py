@@ -6,6 +6,7 @@ Otherwise four times the load that can be served leaves little time to serve any
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -26,9 +27,27 @@ Header = tuple[bytes, bytes]
 LINES = "/v1/recognize"
 """Where most lines are sent."""
 
+LOGGED = 20
+"""Refusals a second that have a line of the log each."""
+
+log = logging.getLogger(__name__)
+
 _ROUTE = SimpleNamespace(path=LINES)  # for the metrics
 _ELSEWHERE = frozenset((b"x-forwarded-for", b"x-zeile-deadline-ms"))
 _SAFE = b"".join(f"{name}: {value}\r\n".encode() for name, value in HEADERS.items())
+
+
+def whole(head: bytes, headers: Sequence[Header], name: str, body: bytes) -> bytes:
+    """An answer that a connection gives itself.
+
+    Args:
+        head: the status line and this answer's own headers.
+        headers: that the server adds.
+        name: of the request.
+        body: of the answer.
+    """
+    added = b"".join(b"%b: %b\r\n" % header for header in headers)
+    return b"%b%b%bx-request-id: %b\r\n\r\n%b" % (head, _SAFE, added, name.encode(), body)
 
 
 class Refusals:
@@ -45,6 +64,7 @@ class Refusals:
         self._allowed = not settings.cors
         self._knows_clients = settings.keys is None and not settings.rate
         self._places: Places = state.places
+        self._second = self._lines = self._silent = 0
 
     def due(self, tasks: int) -> bool:
         """Whether a request for lines is likely to be refused; cheap.
@@ -77,9 +97,19 @@ class Refusals:
         status, scope["state"]["problem"], head, body = _written(
             kind, str(error), error.headers["retry-after"], path.startswith("/v2")
         )
-        added = b"".join(b"%b: %b\r\n" % header for header in headers)
-        record.finish(self._state.metrics, scope, status, time.perf_counter() - began)
-        return b"%b%bx-request-id: %b\r\n\r\n%b" % (head, added, name.encode(), body)
+        record.finish(self._state.metrics, scope, status, time.perf_counter() - began, self._logged())
+        return whole(head, headers, name, body)
+
+    def _logged(self) -> bool:
+        """Whether a refusal gets a line of the log: the first ones of a second do, the others are counted."""
+        second = int(time.monotonic())
+        if second != self._second:
+            if self._silent:
+                log.warning("%d more requests were refused within a second", self._silent)
+            self._second, self._lines, self._silent = second, 0, 0
+        self._lines += 1
+        self._silent += self._lines > LOGGED
+        return self._lines <= LOGGED
 
     def _queue_full(self, scope: Scope) -> Busy | None:
         """Why the queue takes nothing of a request that asks for nothing special."""
@@ -104,4 +134,4 @@ def _written(
     status = HTTPStatus(answer.status_code)
     head = b"".join(b"%b: %b\r\n" % header for header in answer.raw_headers)
     first = b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode())
-    return answer.status_code, scope["state"]["problem"], first + head + _SAFE, bytes(answer.body)
+    return answer.status_code, scope["state"]["problem"], first + head, bytes(answer.body)

@@ -12,6 +12,7 @@ starts again has its settings, and nothing else.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 from collections import OrderedDict
@@ -119,6 +120,17 @@ class Registry:
             if folder not in self._models:
                 self._keep(folder, model)
             return self._models[folder]
+
+    async def kept(self, folder: Path) -> None:
+        """Have a model in memory, so that ``model`` takes no time; the event loop goes on while it is read.
+
+        Raises:
+            BadManifest: it is damaged.
+        """
+        with self._lock:
+            there = folder in self._models
+        if not there:
+            await asyncio.to_thread(self.model, folder)
 
     def facts(self) -> schemas.Models:
         """Every model and alias; what lies in the folder of models is read again where it has changed.

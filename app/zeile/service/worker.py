@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The queue and its doors: requests give it their images and wait for lines; threads of its own do the work.
+"""The queue and its doors: requests give it their images and wait for lines; others do the work.
 
-The event loop never decodes, normalises or recognises. A line's result does not depend on the lines beside it
-(hw_src/DATAPATH.md), so lines of all requests share batches as they come.
+They are threads of this process (``crew``) or of another (``crew_apart``). The event loop never decodes, normalises or
+recognises. A line's result does not depend on the lines beside it (hw_src/DATAPATH.md), so lines of all requests share
+batches as they come.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from zeile.errors import BadImage
@@ -22,7 +24,8 @@ from zeile.manifest import Model
 from zeile.pipeline import Line
 from zeile.service.batch import BATCH_LINES, Grey, Job, Piece, Run, Stages, pieces_of, total
 from zeile.service.crew import FAILED, Crew
-from zeile.service.engines import Engines, Options
+from zeile.service.crew_apart import CrewApart
+from zeile.service.engines import BOARDS, Engines, Options
 from zeile.service.metrics import Metrics
 from zeile.service.problems import Expired, NotReady, Overloaded, TooFast
 from zeile.service.registry import Registry
@@ -87,13 +90,21 @@ class Worker:
         settings: of the service.
         metrics: of the service.
         registry: gives the models.
+        apart: whether a process of its own reads. A board is always read from here, where its state is seen.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, registry: Registry) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, registry: Registry, apart: bool = False) -> None:
         self._settings, self._metrics, self._registry = settings, metrics, registry
         self._limits = settings.image_limits()
-        engines = Engines(settings, metrics)
-        self._crew = Crew(settings.threads, self._limits, registry.model, engines, metrics, self._done, self._failed)
+        self.engines: Engines | None = None
+        self._crew: Crew | CrewApart
+        if apart and settings.engine not in BOARDS:
+            self._crew = CrewApart(settings, registry.model, metrics, self._settle, self._end)
+        else:
+            self.engines = Engines(settings, metrics)
+            self._crew = Crew(
+                settings.threads, self._limits, registry.model, self.engines, metrics, self._done, self._failed
+            )
         self._readings: dict[Job, _Reading] = {}
         self._outside: deque[_Reading] = deque()  # those with images that are not in the queue yet
         self._stopping = False
@@ -102,7 +113,7 @@ class Worker:
         metrics.queue_bytes.set_function(lambda: self._crew.queue.bytes)
 
     async def start(self) -> None:
-        """Start the threads."""
+        """Start the threads, or the process that has them."""
         self._loop = asyncio.get_running_loop()
         self._crew.start()
 
@@ -130,7 +141,7 @@ class Worker:
             await asyncio.sleep(0)  # whoever waited for them goes on
         self._end_all(Overloaded("the service stops before it came to this; ask another one, or again later", 5))
         if not await asyncio.to_thread(self._crew.stop, DRAIN_S):
-            log.error("a thread hangs and is left to itself")
+            log.error("the engine hangs and is left to itself")
 
     @property
     def waiting(self) -> int:
@@ -146,6 +157,11 @@ class Worker:
     def alive(self) -> bool:
         """Whether the engine's thread runs."""
         return self._crew.alive
+
+    @property
+    def open_folders(self) -> frozenset[Path]:
+        """Of the models on an engine; may be asked for in any thread."""
+        return self._crew.open_folders
 
     @property
     def busy_s(self) -> float:
@@ -230,9 +246,11 @@ class Worker:
             DeviceError: the engine cannot run it.
             asyncio.CancelledError: nobody waits any more.
         """
+        self.check(ticket, len(images))
+        if self.engines is None:
+            await self._registry.kept(options.folder)
         if ticket.gone:
             raise asyncio.CancelledError
-        self.check(ticket, len(images))
         ticket.admitted = True
         ticket.took(len(images))
         if not images:
@@ -270,7 +288,7 @@ class Worker:
         return asyncio.wrap_future(self._crew.call(partial(decode, image, limits or self._limits)))
 
     def submit_exclusive(self, function: Callable[[Engines], Any]) -> Future[Any]:
-        """Run a function with the engines in their thread, between two batches."""
+        """Run a function with the engines in their thread, between two batches; both can be in another process."""
         return self._crew.exclusive(function)
 
     def _feed(self) -> None:
