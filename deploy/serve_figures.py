@@ -13,6 +13,7 @@
     priority     interactive requests alone, and beside bulk ones that fill the service
     sigterm      SIGTERM under load, with an audit log: what was acknowledged and what arrived
     swaps        --swaps hot swaps between two models under load
+    kills        kill -9 of the process that reads, five times under load: what fails, and how long nothing is answered
 
 The service is configured by the environment (ZEILE_MODELS, ZEILE_MODEL, ...). Quiet machines only. Linux only.
 """
@@ -25,6 +26,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -98,6 +100,38 @@ class Caller:
         """What /metrics says."""
         reply = await self.host.ask(bodies.get(self.host.name, "/metrics"))
         return scrape.parse(reply.body.decode())
+
+
+class Comparing:
+    """Sends requests over and over, and compares what the same model says to the same one.
+
+    Attributes:
+        answers: the first ones, by request and model.
+        times: of all that were good, seconds of ``time.monotonic``.
+        other: answers that differ from the first one.
+    """
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self.answers: dict[tuple[int, str], Any] = {}
+        self.times: list[float] = []
+        self.other = 0
+
+    async def send(self, number: int) -> Outcome:
+        """Send the next one."""
+        requests, host = self._caller._requests, self._caller.host
+        index = number % len(requests)
+        try:
+            reply = await host.ask(requests[index])
+        except NoAnswer as error:
+            return Outcome(NO_ANSWER, problem=str(error))
+        if reply.status != 200:
+            return Outcome(reply.status)
+        self.times.append(time.monotonic())
+        found = json.loads(reply.body)
+        key = index, found["model"]["sha256"]
+        self.other += self.answers.setdefault(key, found["lines"]) != found["lines"]
+        return Outcome(200, lines=len(found["lines"]))
 
 
 async def steady(child: Child, caller: Caller, drive: Closed | Open, rule: Rule = RULE) -> Found:
@@ -343,24 +377,9 @@ async def swaps(child: Child, given: Given) -> Found:
     caller = Caller(child.url, given)
     listed = json.loads((await caller.host.ask(bodies.get(caller.host.name, "/v1/models"))).body)["models"]
     names = [f"{model['name']}/{model['version']}" for model in listed if not model.get("error")][:2]
-    answers: dict[tuple[int, str], Any] = {}
-    other = 0
-
-    async def send(number: int) -> Outcome:
-        nonlocal other
-        index = number % len(caller._requests)
-        try:
-            reply = await caller.host.ask(caller._requests[index])
-        except NoAnswer as error:
-            return Outcome(NO_ANSWER, problem=str(error))
-        if reply.status == 200:
-            found = json.loads(reply.body)
-            key = index, found["model"]["sha256"]
-            other += answers.setdefault(key, found["lines"]) != found["lines"]
-        return Outcome(reply.status, lines=given.files)
-
+    comparing = Comparing(caller)
     recorder, stop = Recorder(time.monotonic, time.process_time), asyncio.Event()
-    running = asyncio.ensure_future(Closed(16).run(send, recorder, stop))
+    running = asyncio.ensure_future(Closed(16).run(comparing.send, recorder, stop))
     statuses, times = await _swapped(caller, names, 4)
     before = child.resident_mib
     more, times = await _swapped(caller, names, given.swaps)
@@ -372,9 +391,9 @@ async def swaps(child: Child, given: Given) -> Found:
         "swap_statuses": {str(status): count for status, count in (statuses + more).items()},
         "swap_ms": latencies(times),
         "models": names,
-        "models_that_answered": len({sha256 for _, sha256 in answers}),
+        "models_that_answered": len({sha256 for _, sha256 in comparing.answers}),
         "answers": {str(status): count for status, count in recorder.statuses.items()},
-        "answers_of_no_model": other,
+        "answers_of_no_model": comparing.other,
         "growth_mib": round(grown, 1),
     }
 
@@ -393,6 +412,30 @@ async def _swapped(caller: Caller, names: Sequence[str], times: int) -> tuple[Co
     return statuses, seconds
 
 
+async def kills(child: Child, given: Given) -> Found:
+    """The process that reads is killed again and again; every answer must be the one from before the first time."""
+    caller = Caller(child.url, given)
+    comparing = Comparing(caller)
+    recorder, stop = Recorder(time.monotonic, time.process_time), asyncio.Event()
+    running = asyncio.ensure_future(Closed(16).run(comparing.send, recorder, stop))
+    gaps = []
+    for _ in range(5):
+        await asyncio.sleep(3)
+        at = time.monotonic()
+        os.kill(child.pids[1], signal.SIGKILL)
+        await asyncio.sleep(3)
+        seen = [at, *(when for when in comparing.times if when > at)]
+        gaps.append(max(later - earlier for earlier, later in itertools.pairwise(seen)))
+    stop.set()
+    await running
+    return {
+        "kills": len(gaps),
+        "longest_silence_s": [round(gap, 2) for gap in gaps],
+        "answers": {str(status): count for status, count in recorder.statuses.items()},
+        "other_answers": comparing.other,
+    }
+
+
 FIGURES: dict[str, Callable[[Given], Found]] = {
     "generator": generator,
     "saturation": saturation,
@@ -403,6 +446,7 @@ FIGURES: dict[str, Callable[[Given], Found]] = {
     "priority": with_service(priority, peak=True),
     "sigterm": sigterm,
     "swaps": with_service(swaps),
+    "kills": with_service(kills),
 }
 
 

@@ -33,9 +33,9 @@ KINDS: Mapping[str, tuple[bytes, bytes, float]] = {
     "silent": (b"", b"", 10),
     "slow head": (GET + b"x-slow: ", b"a", 10),
     "slow body": (POST + b"\r\nabc", b"a", 10),
-    "deaf": ((GET + b"\r\n") * 2, b"", 35),
+    "deaf": ((GET + b"\r\n") * 2, b"", 80),
 }
-"""What is sent at once, what every second, and the seconds that it may last; whoever reads may pause for 30."""
+"""What is sent at once, what every second, and the seconds that it may last; who has been answered is kept for 75."""
 
 BUFFER_BYTES = 4096  # of a connection: what is more waits in the service
 
