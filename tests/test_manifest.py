@@ -12,6 +12,7 @@ import pickle
 import re
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.models import tiny_alphabet, tiny_network, write_tiny_model
+from tests.models import line_png, tiny_alphabet, tiny_network, write_tiny_model
 
 from zeile import weights
 from zeile.errors import BadManifest, BadSettings, ZeileError
+from zeile.image import decode
 from zeile.manifest import find_model, list_models, load_model, verify, write_model
+from zeile.pipeline import prepare
 
 Manifest = dict[str, Any]
 
@@ -115,6 +118,20 @@ def test_what_would_not_load_is_not_written(tmp_path: Path, argument: dict[str, 
     write_model(tmp_path / "models" / "tiny" / "1", **arguments)
 
 
+def test_a_model_may_want_its_lines_wider(folder: Path) -> None:
+    model = load_model(folder)
+    facts = {k: model.manifest[k] for k in ("name", "description", "license", "text", "training", "evaluation")}
+    network = replace(model.network, stretch_percent=150)
+    wide = load_model(
+        write_model(folder.parent / "2", network=network, alphabet=model.alphabet, version="2", files={}, **facts)
+    )
+    assert (model.network.stretch_percent, wide.network.stretch_percent) == (100, 150)
+    page = decode(line_png(1))
+    line, wider = prepare(page, model.network), prepare(page, wide.network)
+    assert abs(wider.columns - line.columns * 1.5) <= 1
+    assert (wider.left, wider.right) == (line.left, line.right)
+
+
 def test_files_of_subfolders_are_written_and_pinned(folder: Path) -> None:
     model = load_model(folder)
     target = write_model(
@@ -144,6 +161,8 @@ def test_files_of_subfolders_are_written_and_pinned(folder: Path) -> None:
         (lambda m: m["network"].update(height_px=0), "network.height_px is 0, allowed are 1 to 256"),
         (lambda m: m["network"].update(height_px=1 << 40), "allowed are 1 to 256"),
         (lambda m: m["network"].update(pixel_bits="4"), "pixel_bits is a str, it must be a int"),
+        (lambda m: m["network"].update(stretch_percent=401), "stretch_percent is 401, allowed are 25 to 400"),
+        (lambda m: m["network"].update(stretch_percent=1.2), "stretch_percent is a float, it must be a int"),
         (lambda m: m["network"].update(layers=[7]), r"network.layers\[0\] is 7, not an object"),
         (lambda m: m["network"]["layers"][0].update(kind="exec"), "layer kind 'exec' is unknown"),
         (lambda m: m["network"]["layers"][0].update(channels=10**9), "channels is 1000000000"),

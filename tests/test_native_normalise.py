@@ -48,9 +48,9 @@ def drawn(kind: str, height: int, width: int, seed: int) -> Grey:
     return 255 - noise if seed % 3 == 0 else noise
 
 
-def assert_same(grey: Grey, height_px: int) -> None:
-    line, *extent = normalise_with_extent(grey, height_px)
-    expected, *expected_extent = normalise_reference(grey, height_px)
+def assert_same(grey: Grey, height_px: int, stretch_percent: int = 100) -> None:
+    line, *extent = normalise_with_extent(grey, height_px, stretch_percent)
+    expected, *expected_extent = normalise_reference(grey, height_px, stretch_percent)
     assert extent == expected_extent
     assert line.dtype == expected.dtype
     np.testing.assert_array_equal(line, expected)
@@ -58,10 +58,15 @@ def assert_same(grey: Grey, height_px: int) -> None:
 
 @settings(max_examples=600, deadline=None)
 @given(
-    st.integers(1, 80), st.integers(1, 200), st.integers(0, 2**32 - 1), st.sampled_from(KINDS), st.sampled_from(HEIGHTS)
+    st.integers(1, 80),
+    st.integers(1, 200),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(KINDS),
+    st.sampled_from(HEIGHTS),
+    st.sampled_from([100, 25, 99, 120, 400]),
 )
-def test_any_small_image(height: int, width: int, seed: int, kind: str, height_px: int) -> None:
-    assert_same(drawn(kind, height, width, seed), height_px)
+def test_any_small_image(height: int, width: int, seed: int, kind: str, height_px: int, stretch_percent: int) -> None:
+    assert_same(drawn(kind, height, width, seed), height_px, stretch_percent)
 
 
 @pytest.mark.parametrize("height_px", HEIGHTS)
@@ -128,6 +133,7 @@ def test_a_view_of_an_image_is_read_as_it_looks() -> None:
 
 
 def test_no_pixels_or_no_height_is_refused() -> None:
-    for grey, height_px in ((np.zeros((0, 5), np.uint8), 32), (np.zeros((5, 5), np.uint8), 0)):
-        with pytest.raises(ValueError, match=r"no pixels|below 1 px"):
-            native.normalise(grey, height_px)
+    page = np.zeros((5, 5), np.uint8)
+    for grey, height_px, stretch_percent in ((page[:0], 32, 100), (page, 0, 100), (page, 32, 0)):
+        with pytest.raises(ValueError, match=r"no pixels|below 1"):
+            native.normalise(grey, height_px, stretch_percent)

@@ -48,6 +48,14 @@ def test_any_line_height(height: int) -> None:
     assert normalise(written(), height).shape[0] == height
 
 
+@pytest.mark.parametrize("percent", [50, 120, 200])
+def test_a_stretched_line_is_wider_and_not_higher(percent: int) -> None:
+    line, wide = normalise(written(), 32), normalise(written(), 32, percent)
+    assert wide.shape[0] == 32
+    assert abs(wide.shape[1] - line.shape[1] * percent / 100) <= 1
+    assert difference(line, cv2.resize(wide, line.shape[::-1], interpolation=cv2.INTER_AREA)) < 8
+
+
 def test_light_on_dark_is_the_same_line() -> None:
     page = written()
     np.testing.assert_allclose(normalise(255 - page, 32), normalise(page, 32), atol=2)

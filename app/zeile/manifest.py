@@ -33,6 +33,7 @@ from zeile.schema import (
     MANIFEST,
     NAME,
     NETWORK_KEYS,
+    STRETCH,
     VERSION,
     WEIGHTS,
     check,
@@ -42,6 +43,12 @@ from zeile.schema import (
 
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_COLUMNS_PER_STEP = 64
+_RANGES = {
+    "height_px": (1, 256),
+    "columns_per_frame": (1, MAX_COLUMNS_PER_STEP),
+    "pixel_bits": (1, 8),
+    STRETCH: (25, 400),
+}
 
 
 @dataclass(frozen=True)
@@ -189,7 +196,8 @@ def write_model(
             "columns_per_frame": network.columns_per_frame,
             "pixel_bits": network.pixel_bits,
             "layers": [layer_to_json(layer) for layer in network.layers],
-        },
+        }
+        | ({} if network.stretch_percent == 100 else {STRETCH: network.stretch_percent}),
         "alphabet": {
             "characters": list(alphabet.characters),
             "blank": alphabet.blank,
@@ -267,15 +275,17 @@ def _pinned(folder: Path, name: str, digest: str) -> bytes:
 
 
 def _network(entry: Mapping[str, Any], data: bytes) -> Network:
-    check(entry, NETWORK_KEYS, "network")
-    for key, high in (("height_px", 256), ("columns_per_frame", MAX_COLUMNS_PER_STEP), ("pixel_bits", 8)):
-        if not 1 <= entry[key] <= high:
-            raise BadManifest(f"network.{key} is {entry[key]}, allowed are 1 to {high}")
+    entry = {STRETCH: 100, **entry}
+    check(entry, {**NETWORK_KEYS, STRETCH: int}, "network")
+    for key, (low, high) in _RANGES.items():
+        if not low <= entry[key] <= high:
+            raise BadManifest(f"network.{key} is {entry[key]}, allowed are {low} to {high}")
     for index, layer in enumerate(entry["layers"]):
         if not isinstance(layer, dict):
             raise BadManifest(f"network.layers[{index}] is {layer!r}, not an object")
     layers = [layer_from_json(layer, f"network.layers[{i}]") for i, layer in enumerate(entry["layers"])]
-    network = Network(entry["height_px"], entry["columns_per_frame"], entry["pixel_bits"], layers, weights.unpack(data))
+    tensors, shape = weights.unpack(data), (entry["height_px"], entry["columns_per_frame"], entry["pixel_bits"])
+    network = Network(*shape, layers, tensors, stretch_percent=entry[STRETCH])
     if network.columns_per_step > MAX_COLUMNS_PER_STEP:
         raise BadManifest(
             f"network joins {network.columns_per_step} columns into one, allowed are {MAX_COLUMNS_PER_STEP}"

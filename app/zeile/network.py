@@ -213,6 +213,7 @@ class Network:
         pixel_bits: P, width of a pixel code.
         layers: in stream order.
         tensors: ``"<index>.<name>"`` to array, dtypes as in the weights file.
+        stretch_percent: how wide lines are made for it, percent of their own proportions; no engine needs to know.
         codes: what enters layer i at index i, and the scores last.
         bounds: largest possible magnitude of each layer's accumulator, 0 for layers without one.
 
@@ -225,6 +226,7 @@ class Network:
     pixel_bits: int
     layers: Sequence[Layer]
     tensors: Tensors
+    stretch_percent: int = 100
     codes: tuple[Codes, ...] = field(init=False)
     bounds: tuple[int, ...] = field(init=False)
 

@@ -42,21 +42,22 @@ _FAR = 14  # quarters of the median distance beyond which ink is no part of the 
 _SUB = 16  # sub-pixel steps of the centre curve
 
 
-def normalise(grey: Grey, height_px: int) -> Grey:
+def normalise(grey: Grey, height_px: int, stretch_percent: int = 100) -> Grey:
     """Scale and straighten a line of text to a fixed height, ink bright on black.
 
     Args:
         grey: (h, w) uint8, dark on light or light on dark, 0 black and 255 white.
         height_px: H, the model's line height, pixels.
+        stretch_percent: width of the line, percent of what its height asks for: more columns for narrow marks.
 
     Returns:
         (H, T) uint8, paper 0 and ink up to 255; T follows from the line's own proportions.
         A line without ink gives (H, 0).
     """
-    return normalise_with_extent(grey, height_px)[0]
+    return normalise_with_extent(grey, height_px, stretch_percent)[0]
 
 
-def normalise_with_extent(grey: Grey, height_px: int) -> tuple[Grey, int, int]:
+def normalise_with_extent(grey: Grey, height_px: int, stretch_percent: int = 100) -> tuple[Grey, int, int]:
     """As ``normalise``, and where in the image the line lies.
 
     Returns:
@@ -64,11 +65,11 @@ def normalise_with_extent(grey: Grey, height_px: int) -> tuple[Grey, int, int]:
         around left + (x + 1/2) * (right - left) / T.
     """
     if native is None:
-        return normalise_reference(grey, height_px)
-    return native.normalise(np.ascontiguousarray(grey), height_px)
+        return normalise_reference(grey, height_px, stretch_percent)
+    return native.normalise(np.ascontiguousarray(grey), height_px, stretch_percent)
 
 
-def normalise_reference(grey: Grey, height_px: int) -> tuple[Grey, int, int]:
+def normalise_reference(grey: Grey, height_px: int, stretch_percent: int = 100) -> tuple[Grey, int, int]:
     """``normalise_with_extent`` in NumPy and OpenCV: the definition."""
     ink = _ink(grey)
     if ink is None:
@@ -76,21 +77,21 @@ def normalise_reference(grey: Grey, height_px: int) -> tuple[Grey, int, int]:
     ink, left, right = _crop(ink)
     ink = _halve(ink, 4 * height_px)
     centre, radius = _centre(ink)  # (w,) in 1/_SUB px, and half the line's extent in 1/_SUB px
-    line = _scale(ink, centre, radius, height_px)
+    line = _scale(ink, centre, radius, height_px, stretch_percent)
     if (band := _own_band(line)) is not None:  # neighbours pulled at the centre and made the writing look large
         shift, extent = _measure(line, *band)
         centre = centre + shift * 2 * radius // (height_px * _SUB)
         radius = max(3 * _SUB, 2 * extent * radius // (height_px * _SUB))
-        line = _scale(ink, centre, radius, height_px)
+        line = _scale(ink, centre, radius, height_px, stretch_percent)
         top, bottom = _own_band(line) or (0, height_px)
         line[:top], line[bottom:] = 0, 0
     return line, left, right
 
 
-def _scale(ink: Grey, centre: npt.NDArray[np.int64], radius: int, height_px: int) -> Grey:
-    """Scale by height_px / (2 * radius), then lift each column onto its centre."""
+def _scale(ink: Grey, centre: npt.NDArray[np.int64], radius: int, height_px: int, stretch_percent: int) -> Grey:
+    """Scale by height_px / (2 * radius) and stretch, then lift each column onto its centre."""
     h, w = ink.shape
-    width = max(MIN_WIDTH, (w * height_px * _SUB + radius) // (2 * radius))
+    width = max(MIN_WIDTH, (w * height_px * _SUB * stretch_percent + 100 * radius) // (200 * radius))
     tall = max(1, (h * height_px * _SUB + radius) // (2 * radius))
     scaled = _resize(_soften(ink, tall), width, tall)
     at = (np.arange(width, dtype=np.int64) * 2 + 1) * w // (2 * width)

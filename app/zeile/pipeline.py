@@ -170,7 +170,7 @@ class Recognizer:
 
 def prepare(grey: Grey, network: Network) -> Prepared:
     """Normalise an image and cut it into frames."""
-    line, left, right = normalise_with_extent(grey, network.height_px)
+    line, left, right = normalise_with_extent(grey, network.height_px, network.stretch_percent)
     columns = line.shape[1]
     if columns > MAX_COLUMNS:
         raise ImageTooLarge(

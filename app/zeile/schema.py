@@ -41,6 +41,9 @@ NETWORK_KEYS: dict[str, type] = {
     "pixel_bits": int,
     "layers": list,
 }
+STRETCH = "stretch_percent"
+"""A key of network that may be missing, which means 100."""
+
 ALPHABET_KEYS: dict[str, type] = {"characters": list, "blank": int, "readings": dict}
 _TEXT_KEYS: dict[str, type] = {"normalisation": str}
 _TRAINING_KEYS: dict[str, type] = {

@@ -193,7 +193,7 @@ def test_every_build_gives_the_same_integers_in_the_same_cycles(name: str, compi
 def page_lines(model: Network) -> list[npt.NDArray[np.uint8]]:
     found = sorted((ROOT / "tests" / "lines").glob("*/*.png"))
     assert found
-    read = [normalise(decode(path.read_bytes()), model.height_px) for path in found]
+    read = [normalise(decode(path.read_bytes()), model.height_px, model.stretch_percent) for path in found]
     return [frames_of(line, model.pixel_bits, model.columns_per_frame) for line in read]
 
 

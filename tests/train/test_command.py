@@ -30,6 +30,7 @@ RECIPE = {
         "height_px": 16,
         "columns_per_frame": 2,
         "pixel_bits": 4,
+        "stretch_percent": 110,
         "layers": [
             {"kind": "bilstm", "hidden": 16, "weight_bits": 4, "out_bits": 4, "cell_bits": 8},
             {"kind": "dense", "weight_bits": 4},
@@ -77,6 +78,7 @@ def test_a_recipe_becomes_a_model_and_a_model_is_fine_tuned(
     verify(folder)
     model = load_model(folder)
     assert model.alphabet.characters == ("", "a", "b")
+    assert model.network.stretch_percent == 110
     val = model.manifest["evaluation"]["val"]["lines"]
     assert val["lines"] == 3, "every tenth line is held out"
     assert {"cer", "cer_float"} <= set(val)
@@ -87,6 +89,7 @@ def test_a_recipe_becomes_a_model_and_a_model_is_fine_tuned(
     more = write_lines(tmp_path / "more", "abc", 12)
     assert run("--from", "tiny", "--lines", str(more), "--name", "tiny-c", "--models", "models", "--scale", "0.02") == 0
     tuned = load_model(tmp_path / "models" / "tiny-c" / "1")
+    assert tuned.network.stretch_percent == 110
     assert tuned.alphabet.characters == ("", "a", "b", "c"), "new characters get classes of their own"
     capsys.readouterr()
 

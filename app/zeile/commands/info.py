@@ -21,7 +21,7 @@ from zeile.hw.overlay import list_overlays, load_overlay
 from zeile.manifest import list_models, load_model
 from zeile.settings import Settings
 
-_LINE_COLUMNS = 600  # of a usual line of print
+_LINE_COLUMNS = 600  # of a usual line of print in its own proportions
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
@@ -111,7 +111,7 @@ def _model(folder: Path) -> dict[str, Any]:
         "readings": list(model.alphabet.readings),
         "classes": model.network.classes,
         "height_px": model.network.height_px,
-        "macs_per_line": model.network.macs(_LINE_COLUMNS),
+        "macs_per_line": model.network.macs(_LINE_COLUMNS * model.network.stretch_percent // 100),
     }
 
 
@@ -123,7 +123,7 @@ def _sentence(entry: dict[str, Any]) -> str:
         return f"{name}: path {entry['path']} of {', '.join(entry['paths'])}"
     return (
         f"{name}: {entry['description'].rstrip('.')}; {entry['classes']} classes, lines of {entry['height_px']} px, "
-        f"{entry['macs_per_line'] / 1e6:.1f} million MACs a line of {_LINE_COLUMNS} columns, "
+        f"{entry['macs_per_line'] / 1e6:.1f} million MACs a line of {_LINE_COLUMNS} px, "
         f"{entry['license']}, sha256 {entry['sha256'][:12]}"
     )
 

@@ -93,9 +93,9 @@ Image straighten(const Image& scaled, const Longs& top, int64_t height_px) {
   return line;
 }
 
-Image scale(const Image& ink, const Centre& at, int64_t height_px) {
+Image scale(const Image& ink, const Centre& at, int64_t height_px, int64_t stretch_percent) {
   const int64_t h = ink.height, w = ink.width, radius = at.radius;
-  const int64_t width = std::max(kMinWidth, (w * height_px * kSub + radius) / (2 * radius));
+  const int64_t width = std::max(kMinWidth, (w * height_px * kSub * stretch_percent + 100 * radius) / (200 * radius));
   const int64_t tall = std::max<int64_t>(1, (h * height_px * kSub + radius) / (2 * radius));
   const Image scaled = tall * 5 >= h * 4 ? resize(ink, width, tall) : resize(soften(ink), width, tall);
   Longs top(size_t(width), 0);
@@ -185,7 +185,8 @@ Measure measure(const Longs& mass, Band band) {
 
 }  // namespace
 
-NormalisedLine normalise(const uint8_t* grey, int64_t height, int64_t width, int64_t height_px) {
+NormalisedLine normalise(const uint8_t* grey, int64_t height, int64_t width, int64_t height_px,
+                         int64_t stretch_percent) {
   const std::optional<Contrast> contrast = find_contrast(grey, height * width);
   if (!contrast) return {Image(height_px, 0), 0, width};
   Image whole(height, width);
@@ -194,14 +195,14 @@ NormalisedLine normalise(const uint8_t* grey, int64_t height, int64_t width, int
   Image& ink = cropped.ink;
   while (ink.height > 4 * height_px && ink.width > 1) ink = resize(ink, ink.width / 2, ink.height / 2);
   Centre at = centre(ink);
-  Image line = scale(ink, at, height_px);
+  Image line = scale(ink, at, height_px, stretch_percent);
   Longs mass = row_masses(line);
   if (const std::optional<Band> band = own_band(line, mass)) {
     const Measure own = measure(mass, *band);
     const int64_t shift = floor_div(own.shift * 2 * at.radius, height_px * kSub);
     for (int64_t& middle : at.curve) middle += shift;
     at.radius = std::max(3 * kSub, 2 * own.extent * at.radius / (height_px * kSub));
-    line = scale(ink, at, height_px);
+    line = scale(ink, at, height_px, stretch_percent);
     const Band rows = own_band(line, row_masses(line)).value_or(Band{0, height_px});
     std::fill_n(line.pixels.get(), rows.first * line.width, uint8_t(0));
     std::fill(line.row(rows.second), line.pixels.get() + height_px * line.width, uint8_t(0));

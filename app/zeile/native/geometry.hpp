@@ -14,7 +14,8 @@ struct NormalisedLine {
   int64_t left, right;  // of the part of the grey image that is shown, px
 };
 
-// grey: (height, width), neither 0; height_px at least 1.
-NormalisedLine normalise(const uint8_t* grey, int64_t height, int64_t width, int64_t height_px);
+// grey: (height, width), neither 0; height_px and stretch_percent at least 1.
+NormalisedLine normalise(const uint8_t* grey, int64_t height, int64_t width, int64_t height_px,
+                         int64_t stretch_percent);
 
 }  // namespace zeile

@@ -21,7 +21,7 @@ using Pixels = nb::ndarray<nb::numpy, uint8_t, nb::ndim<2>>;
 
 void check(const Grey& grey, int64_t first, int64_t second) {
   if (grey.size() == 0) throw std::invalid_argument("the image has no pixels");
-  if (first < 1 || second < 1) throw std::invalid_argument("a wanted height or width is below 1 px");
+  if (first < 1 || second < 1) throw std::invalid_argument("a wanted height or width is below 1");
 }
 
 Pixels array(Image image) {
@@ -30,11 +30,11 @@ Pixels array(Image image) {
   return Pixels(data, {size_t(image.height), size_t(image.width)}, owner);
 }
 
-std::tuple<Pixels, int64_t, int64_t> normalised(const Grey& grey, int64_t height_px) {
-  check(grey, height_px, 1);
+std::tuple<Pixels, int64_t, int64_t> normalised(const Grey& grey, int64_t height_px, int64_t stretch_percent) {
+  check(grey, height_px, stretch_percent);
   NormalisedLine line = [&] {
     nb::gil_scoped_release released;
-    return normalise(grey.data(), int64_t(grey.shape(0)), int64_t(grey.shape(1)), height_px);
+    return normalise(grey.data(), int64_t(grey.shape(0)), int64_t(grey.shape(1)), height_px, stretch_percent);
   }();
   return {array(std::move(line.pixels)), line.left, line.right};
 }
@@ -53,7 +53,7 @@ Pixels resized(const Grey& grey, int64_t width, int64_t height) {
 }  // namespace
 
 void BindGeometry(nb::module_& m) {
-  m.def("normalise", &normalised, nb::arg().noconvert(), nb::arg());
+  m.def("normalise", &normalised, nb::arg().noconvert(), nb::arg(), nb::arg());
   m.def("resize", &resized, nb::arg().noconvert(), nb::arg(), nb::arg());
 }
 

@@ -126,8 +126,8 @@ def digest(array: Array) -> str:
 
 
 def shape_of(network: Network) -> str:
-    """What frames depend on: height, columns of a frame, bits of a pixel."""
-    return f"{network.height_px}x{network.columns_per_frame}x{network.pixel_bits}"
+    """What frames depend on: height, columns of a frame, bits of a pixel, and the stretch."""
+    return f"{network.height_px}x{network.columns_per_frame}x{network.pixel_bits}x{network.stretch_percent}"
 
 
 def reference_facts(model: Model, frames: Sequence[Frames]) -> dict[str, list[str]]:

@@ -180,7 +180,9 @@ def _float_rates(recipe: Recipe, trainee: Trainee, work: Path, prepared: Prepare
 def _trainee(recipe: Recipe, model: Model | None, args: argparse.Namespace, work: Path) -> Trainee:
     torch.manual_seed(recipe.seed)
     shape = recipe.network
-    trainee = Trainee(shape["height_px"], shape["columns_per_frame"], shape["pixel_bits"], recipe.layers)
+    trainee = Trainee(
+        shape["height_px"], shape["columns_per_frame"], shape["pixel_bits"], recipe.layers, recipe.stretch_percent
+    )
     if model:
         load_latent(trainee, recipe.alphabet, model.folder / LATENT, model.alphabet)
     elif recipe.start_from:
@@ -209,6 +211,7 @@ def _fine_tuning(model: Model, args: argparse.Namespace) -> Recipe:
             "height_px": model.network.height_px,
             "columns_per_frame": model.network.columns_per_frame,
             "pixel_bits": model.network.pixel_bits,
+            "stretch_percent": model.network.stretch_percent,
             "layers": entries,
         },
         characters="".join(sorted(known | used)),

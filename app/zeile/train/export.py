@@ -22,7 +22,14 @@ LATENT = "latent.npz"
 
 def network_of(model: Trainee) -> Network:
     """The integer network that a quantised trainee computes."""
-    return Network(model.height_px, model.columns_per_frame, model.pixel_bits, model.specs, model.tensors())
+    return Network(
+        model.height_px,
+        model.columns_per_frame,
+        model.pixel_bits,
+        model.specs,
+        model.tensors(),
+        stretch_percent=model.stretch_percent,
+    )
 
 
 def latent_weights(model: Trainee) -> bytes:
@@ -105,7 +112,7 @@ def facts(network: Network) -> dict[str, Any]:
             // 8
         ),
         "macs_per_column": round(network.macs(6000) / 6000),
-        "macs_line_600px": network.macs(600),
+        "macs_line_600px": network.macs(600 * network.stretch_percent // 100),
         "accumulator_bounds": list(network.bounds),
         "classes": next(layer.classes for layer in network.layers if isinstance(layer, Dense)),
     }

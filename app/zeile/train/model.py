@@ -222,10 +222,19 @@ class Trainee(nn.Module):
         columns_per_frame: columns joined into a frame (1 before a conv layer).
         pixel_bits: P.
         layers: as in the manifest.
+        stretch_percent: how wide its lines are made.
     """
 
-    def __init__(self, height_px: int, columns_per_frame: int, pixel_bits: int, layers: Sequence[Layer]) -> None:
+    def __init__(
+        self,
+        height_px: int,
+        columns_per_frame: int,
+        pixel_bits: int,
+        layers: Sequence[Layer],
+        stretch_percent: int = 100,
+    ) -> None:
         super().__init__()
+        self.stretch_percent = stretch_percent
         self.height_px, self.columns_per_frame, self.pixel_bits = height_px, columns_per_frame, pixel_bits
         self.specs = tuple(layers)
         self.quantise = False

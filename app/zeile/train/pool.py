@@ -58,7 +58,12 @@ class Pool:
 
 
 def write_pool(
-    path: Path, lines: Iterable[tuple[Grey, str]], height_px: int, total: int | None = None, show: bool = True
+    path: Path,
+    lines: Iterable[tuple[Grey, str]],
+    height_px: int,
+    total: int | None = None,
+    show: bool = True,
+    stretch_percent: int = 100,
 ) -> int:
     """Normalise lines and store them; returns how many were usable.
 
@@ -68,10 +73,11 @@ def write_pool(
         height_px: H.
         total: number of lines, for the progress bar.
         show: whether to show one.
+        stretch_percent: of the network.
     """
     columns, widths, texts = [], [], []
     for grey, text in tqdm(lines, total=total, desc=path.stem, unit="line", disable=not show, mininterval=5):
-        line = normalise(grey, height_px)
+        line = normalise(grey, height_px, stretch_percent)
         if text and NARROWEST <= line.shape[1] <= WIDEST:
             columns.append(np.ascontiguousarray(line.T))
             widths.append(line.shape[1])

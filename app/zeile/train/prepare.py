@@ -3,18 +3,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from zeile.errors import BadData, BadSettings
 from zeile.samples import Sample, open_lines
 from zeile.train.data import Source
-from zeile.train.pool import Pool, decoded, with_variants, write_pool
+from zeile.train.pool import Grey, Pool, decoded, with_variants, write_pool
 from zeile.train.recipe import Recipe
 from zeile.train.synthesise import Synthesiser
 
 _HELD_OUT = 10  # every tenth line of a folder is kept for measuring
+
+
+class Geometry(NamedTuple):
+    """What lines are prepared to: height in pixels, and how wide, percent of their own proportions."""
+
+    height_px: int
+    stretch_percent: int
+
+    @property
+    def name(self) -> str:
+        """Part of a pool's name."""
+        return f"{self.height_px}px" + (f"-{self.stretch_percent}" if self.stretch_percent != 100 else "")
 
 
 @dataclass
@@ -45,65 +58,69 @@ def prepare(recipe: Recipe, data: Path | None, folder: Path, *, synthetic: bool)
         BadData: a set is missing or has no usable lines.
         BadSettings: the recipe needs ``data``.
     """
-    prepared, height = Prepared(), int(recipe.network["height_px"])
+    prepared, geometry = Prepared(), Geometry(recipe.network["height_px"], recipe.stretch_percent)
     for number, spec in enumerate(recipe.sources):
         origin = Path(spec.set)
         if origin.is_dir():
-            path, count = _folder_pool(origin, recipe, folder, height, prepared)
+            path, count = _folder_pool(origin, recipe, folder, geometry, prepared)
         else:
-            path, count = _set_pool(spec.set, data, recipe, folder, height, number)
+            path, count = _set_pool(spec.set, data, recipe, folder, geometry, number)
         prepared.sources.append(Source(Pool(path), spec.share, spec.reading))
         prepared.line_counts.append(count)
     for name in (n for n in recipe.validate if not Path(n).is_dir()):
         samples = list(open_lines(_zip_of(name, data), "val"))
-        path = folder / f"{name}-{height}px-val.npz"
+        path = folder / f"{name}-{geometry.name}-val.npz"
         if not path.exists():
-            write_pool(path, decoded(samples), height, len(samples))
+            _write(path, decoded(samples), geometry, len(samples))
         prepared.measured[name] = (Pool(path), samples)
     if recipe.synthetic and synthetic:
-        prepared.sources.append(Source(_synthetic_pool(recipe, folder, height), recipe.synthetic.share))
+        prepared.sources.append(Source(_synthetic_pool(recipe, folder, geometry), recipe.synthetic.share))
     return prepared
 
 
-def _set_pool(name: str, data: Path | None, recipe: Recipe, folder: Path, height: int, number: int) -> tuple[Path, int]:
-    path = folder / f"{name}-{height}px-train-{recipe.variants}.npz"
+def _set_pool(
+    name: str, data: Path | None, recipe: Recipe, folder: Path, geometry: Geometry, number: int
+) -> tuple[Path, int]:
+    path = folder / f"{name}-{geometry.name}-train-{recipe.variants}.npz"
     if not path.exists():
         samples = list(open_lines(_zip_of(name, data), "train"))
         lines = with_variants(decoded(samples), recipe.variants, recipe.seed + number)
-        write_pool(path, lines, height, len(samples) * (1 + recipe.variants))
+        _write(path, lines, geometry, len(samples) * (1 + recipe.variants))
     return path, len(Pool(path)) // (1 + recipe.variants)
 
 
-def _folder_pool(origin: Path, recipe: Recipe, folder: Path, height: int, prepared: Prepared) -> tuple[Path, int]:
+def _folder_pool(
+    origin: Path, recipe: Recipe, folder: Path, geometry: Geometry, prepared: Prepared
+) -> tuple[Path, int]:
     """A user's folder: every tenth line is measured on and not trained on; always prepared anew."""
     samples = list(open_lines(origin))
     held_out = samples[::_HELD_OUT]
     kept = [s for i, s in enumerate(samples) if i % _HELD_OUT]
     if not kept:
         raise BadData(f"{origin}: holds {len(samples)} line, at least 2 are needed to train and to measure")
-    path = folder / f"{origin.name}-{height}px-train.npz"
-    write_pool(
-        path,
-        with_variants(decoded(kept), recipe.variants, recipe.seed),
-        height,
-        len(kept) * (1 + recipe.variants),
-    )
-    val = folder / f"{origin.name}-{height}px-val.npz"
-    write_pool(val, decoded(held_out), height, len(held_out))
+    path = folder / f"{origin.name}-{geometry.name}-train.npz"
+    lines = with_variants(decoded(kept), recipe.variants, recipe.seed)
+    _write(path, lines, geometry, len(kept) * (1 + recipe.variants))
+    val = folder / f"{origin.name}-{geometry.name}-val.npz"
+    _write(val, decoded(held_out), geometry, len(held_out))
     prepared.measured[origin.name] = (Pool(val), held_out)
     return path, len(kept)
 
 
-def _synthetic_pool(recipe: Recipe, folder: Path, height: int) -> Pool:
+def _synthetic_pool(recipe: Recipe, folder: Path, geometry: Geometry) -> Pool:
     spec = recipe.synthetic
     assert spec is not None
-    path = folder / f"synthetic-{'-'.join(spec.languages)}{'-fraktur' * spec.fraktur}-{height}px-{spec.lines}.npz"
+    path = folder / f"synthetic-{'-'.join(spec.languages)}{'-fraktur' * spec.fraktur}-{geometry.name}-{spec.lines}.npz"
     if not path.exists():
         drawer = Synthesiser(
             dict(spec.languages), recipe.characters, recipe.seed + 1000, folder / "cache", spec.fraktur
         )
-        write_pool(path, (drawer.line() for _ in range(spec.lines)), height, spec.lines)
+        _write(path, (drawer.line() for _ in range(spec.lines)), geometry, spec.lines)
     return Pool(path)
+
+
+def _write(path: Path, lines: Iterable[tuple[Grey, str]], geometry: Geometry, total: int) -> None:
+    write_pool(path, lines, geometry.height_px, total, stretch_percent=geometry.stretch_percent)
 
 
 def _zip_of(name: str, data: Path | None) -> Path:

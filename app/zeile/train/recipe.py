@@ -51,7 +51,8 @@ class Recipe:
 
     Attributes:
         name, description, license, text: go into the model's manifest.
-        network: height_px, columns_per_frame, pixel_bits, layers; the dense layer's classes follow from characters.
+        network: height_px, columns_per_frame, pixel_bits, layers and, if not 100, stretch_percent; the dense layer's
+            classes follow from characters.
         characters: the alphabet without the blank.
         readings: name to {character: character read instead}.
         sources, variants: real lines, and how often each is degraded anew.
@@ -82,6 +83,11 @@ class Recipe:
     def alphabet(self) -> Alphabet:
         """Blank at label 0, then the characters by code point."""
         return alphabet_of(self.characters, self.readings)
+
+    @property
+    def stretch_percent(self) -> int:
+        """How wide lines are made, percent of their own proportions."""
+        return int(self.network.get("stretch_percent", 100))
 
     @property
     def layers(self) -> list[Layer]:
