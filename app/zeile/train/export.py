@@ -84,12 +84,14 @@ def curve_plot(log: Path) -> bytes:
     for name in sets:
         below.plot(lines, [float(row[name]) for row in rows], marker=".", label=name.removeprefix("cer_"))
     below.set(ylabel="CER on a sample of val (%)", xlabel="lines seen", yscale="log")
-    below.legend()
+    below.legend(loc="upper right", ncols=len(sets))
     for before, after in pairwise(rows):
         if before["phase"] != after["phase"]:
             for axes in (above, below):
                 axes.axvline(int(before["lines"]), color="tab:red", linestyle=":")
-            above.text(int(before["lines"]), above.get_ylim()[1], f" {after['phase']}", va="top", color="tab:red")
+            above.text(
+                int(before["lines"]), above.get_ylim()[1], f"{after['phase']} ", va="top", color="tab:red", rotation=90
+            )
     for axes in (above, below):
         axes.grid(alpha=0.3)
     buffer = io.BytesIO()
