@@ -15,6 +15,8 @@ import httpx
 import numpy as np
 import PIL
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from tests.models import CHARACTERS, line_pixels, line_png
 from tests.service.serving import files, serving
@@ -23,7 +25,7 @@ import zeile
 from zeile.errors import BadImage, ImageTooLarge, LineTooWide
 from zeile.formats import Box, Region
 from zeile.manifest import load_model
-from zeile.pipeline import prepare
+from zeile.pipeline import Alternative, prepare
 from zeile.service.batch import Stages
 from zeile.service.engines import Options
 from zeile.service.problems import kind_of
@@ -222,6 +224,23 @@ def test_a_hash_depends_on_every_part_of_a_line() -> None:
     ]
     assert len({canonical(line) for line in [whole, *others]}) == len(others) + 1
     assert canonical(ImageTooLarge("the message does not count")) == canonical(LineTooWide("another"))
+
+
+letters = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=2)
+
+
+@given(st.lists(st.tuples(letters, st.integers(0, 1 << 20), st.integers(0, 1 << 20), st.integers(0, 10_000))))
+def test_a_hash_is_of_json_that_anybody_can_write(found: list[tuple[str, int, int, int]]) -> None:
+    characters = tuple(zeile.Character(*each) for each in found)
+    text = "".join(each[0] for each in found)
+    names, left, right, sure = ([list(column) for column in zip(*found, strict=True)]) if found else ([], [], [], [])
+    entry = {"characters": names, "confidence": 7, "confidences": sure, "left": left, "right": right, "text": text}
+    plain = json.dumps(entry, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    assert canonical(zeile.Line(text, 7, characters)) == plain.encode()
+    more = zeile.Line(text, 7, characters, (Alternative(text, -12), Alternative("", -(1 << 40))))
+    plain = json.dumps(entry | {"alternatives": [[text, -12], ["", -(1 << 40)]]}, ensure_ascii=False, sort_keys=True)
+    assert json.loads(canonical(more)) == json.loads(plain)
+    assert canonical(more).startswith(b'{"alternatives":[[')
 
 
 @pytest.mark.parametrize("error", [BadImage("a"), ImageTooLarge("b"), LineTooWide("c")])

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated, Literal, NamedTuple
 
@@ -68,35 +67,47 @@ async def ticket(request: Request, asked: OnTerms) -> Ticket:
 Asking = Annotated[Ticket, Depends(ticket)]
 
 
-@asynccontextmanager
-async def watched(request: Request, ticket: Ticket) -> AsyncIterator[None]:
-    """End the block once the client is gone, and have its lines dropped.
+class Watched:
+    """Ends the block once the client is gone, and has its lines dropped: ``async with Watched(request, ticket):``.
 
     Args:
         request: its body must have been read: whatever of it arrives later is lost.
         ticket: of the request.
+        after_s: seconds until the client is listened for; what is answered by then costs no task.
 
     Raises:
         ClientDisconnect: the client is gone.
     """
-    task = here()
 
-    async def listen() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
+    def __init__(self, request: Request, ticket: Ticket, after_s: float = 0.0) -> None:
+        self._request, self._ticket, self._after_s = request, ticket, after_s
+        self._listener: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> None:
+        self._task = here()
+        if self._after_s:
+            self._timer = asyncio.get_running_loop().call_later(self._after_s, self._begin)
+        else:
+            self._begin()
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._listener is not None:
+            self._listener.cancel()
+        if kind is asyncio.CancelledError and self._ticket.gone:
+            uncancel(self._task)
+            raise ClientDisconnect from None
+
+    def _begin(self) -> None:
+        self._listener = asyncio.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
             pass
-        ticket.gone = True
-        task.cancel()
-
-    listener = asyncio.create_task(listen())
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not ticket.gone:
-            raise
-        uncancel(task)
-        raise ClientDisconnect from None
-    finally:
-        listener.cancel()
+        self._ticket.gone = True
+        self._task.cancel()
 
 
 def requires(scope: str) -> Callable[[Request], Awaitable[None]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import resource
 import socket
 import struct
@@ -59,7 +60,9 @@ class Connection(HttpToolsProtocol):
     pulse: Pulse
     rejected: Callable[[], None]
 
-    _timer: asyncio.TimerHandle | None = None  # for what the client should send
+    _timer: asyncio.TimerHandle | None = None  # for what the client should send; may go off too early
+    _due = math.inf
+    _then: Callable[[], None]
     _stall: asyncio.TimerHandle | None = None  # for what it should take
     _message_open = False
     _head_open = True
@@ -95,6 +98,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        if self._timer is not None:
+            self._timer.cancel()
         self._unset_keepalive_if_required()  # uvicorn leaves it where the client has reset the connection
         self.resume_writing()
         super().connection_lost(exc)
@@ -223,13 +228,28 @@ class Connection(HttpToolsProtocol):
         self.transport.abort()
 
     def _arm(self, seconds: float, then: Callable[[], None]) -> None:
-        self._disarm()
-        self._timer = self.loop.call_later(seconds, then)
+        """Have something done later, instead of what should have been; called for every request, so a timer stays."""
+        self._due, self._then = self.loop.time() + seconds, then
+        if self._timer is None or self._timer.when() > self._due:
+            self._set_timer()
 
     def _disarm(self) -> None:
+        self._due = math.inf
+
+    def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._timer = self.loop.call_at(self._due, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._due == math.inf:
+            return
+        if self.loop.time() < self._due:
+            self._set_timer()
+        else:
+            self._due = math.inf
+            self._then()
 
 
 class Joining:

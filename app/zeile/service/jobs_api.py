@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from zeile.service import answers, description, job_schemas
 from zeile.service.acknowledge import Acknowledged, acknowledged
-from zeile.service.asking import Asking, requires, watched
+from zeile.service.asking import Asking, Watched, requires
 from zeile.service.engines import Options
 from zeile.service.images import limits_of
 from zeile.service.jobs import Job, Jobs
@@ -81,7 +81,7 @@ async def measure(
     async with jobs.folder() as folder:
         async with uploads(request, ZIP_TYPES) as files:
             source = await saved(files, folder, limits_of(request.app.state.settings))
-        async with watched(request, issued):
+        async with Watched(request, issued):
             measuring = Measuring(source, split, worker, asked, issued, _acknowledging(request, asked, issued))
             try:
                 measured = await measuring.measured()

@@ -22,7 +22,7 @@ from zeile.errors import BadImage, BadSettings
 from zeile.service import answers, description, tensors
 from zeile.service import kserve_schema as protocol
 from zeile.service.acknowledge import acknowledged, changed
-from zeile.service.asking import Asking, requires, watched
+from zeile.service.asking import Asking, Watched, requires
 from zeile.service.engines import Options
 from zeile.service.options import MAX_BEAM, Working
 from zeile.service.problems import BadTensors, NotKnown, NotReady, UnsupportedBody
@@ -141,7 +141,7 @@ async def infer(
     registry: Registry = request.app.state.registry
     options = _options(asked, await run_in_threadpool(_folder, registry, name, version))
     _limit(asked, issued)
-    async with watched(request, issued):
+    async with Watched(request, issued):
         answer = await worker.read(asked.images, options, issued)
         bad = next((line for line in answer.lines if isinstance(line, BadImage)), None)
         if bad is not None and (asked.strict or len(answer.lines) == 1):

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, TextIO
 
+import orjson
+
 REQUESTS = "zeile.requests"
 """Logger of the requests; its records carry their facts as ``record.request``."""
 
@@ -32,6 +34,8 @@ def install(kind: str, stream: TextIO | None = None) -> None:
         kind: json, text or off, as ZEILE_LOG.
         stream: standard error, if None.
     """
+    # Not in our lines, and dear to find out for each of them.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     for handler in root.handlers[:]:
         root.removeHandler(handler)
@@ -120,7 +124,11 @@ class JsonLines(logging.Formatter):
         facts |= {"message": record.getMessage()} if request is None else request
         if record.exc_info:
             facts["exception"] = self.formatException(record.exc_info)
-        return _encode(facts)
+        try:
+            line = orjson.dumps(facts)
+        except TypeError:  # of what cannot be UTF-8
+            return _encode(facts)
+        return line.decode() if line.isascii() else _encode(facts)
 
 
 class TextLines(logging.Formatter):

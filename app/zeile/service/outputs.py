@@ -128,7 +128,7 @@ class Streamed(StreamingResponse):
         self._held = held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Not the base class's way, which listens for the client's end itself: asking.watched does that already.
+        # Not the base class's way, which listens for the client's end itself: asking.Watched does that already.
         with contextlib.suppress(ClientDisconnect):  # the ticket says so too; no other answer can be begun here
             async with self._held:
                 await self.stream_response(send)

@@ -15,7 +15,7 @@ from zeile import formats
 from zeile.errors import BadSettings
 from zeile.service import answers, description, outputs, schemas
 from zeile.service.acknowledge import Acknowledged, acknowledged
-from zeile.service.asking import Asking, requires, watched
+from zeile.service.asking import Asking, Watched, requires
 from zeile.service.images import joined, read_chunks
 from zeile.service.options import Asked, Working
 from zeile.service.outputs import MEDIA_TYPES, Format, Streamed
@@ -67,7 +67,7 @@ async def read_page(
         image, regions = _sent(files, segment, fill)
         data, document = await image.read(), await regions.read() if regions else None
         began = time.perf_counter()
-        await held.enter_async_context(watched(request, issued))
+        await held.enter_async_context(Watched(request, issued))
         pages: Pages = request.app.state.pages
         laid = await held.enter_async_context(pages.laid(image.name, data, document, issued))
         del data

@@ -12,7 +12,7 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
 from zeile.service import description
-from zeile.service.asking import Asking, requires, watched
+from zeile.service.asking import Asking, Watched, requires
 from zeile.service.batch import Grey
 from zeile.service.options import Working
 from zeile.service.problems import TooManyFiles
@@ -39,7 +39,7 @@ async def preview(request: Request, worker: Working, issued: Asking) -> Response
         if len(files) != 1:
             raise TooManyFiles(f"{len(files)} images were sent, one is shown; send each alone")
         data = await files[0].read()
-    async with watched(request, issued):
+    async with Watched(request, issued):
         limits = request.app.state.settings.image_limits()
         side = max(limits.width, limits.height)  # a page may be as high as a line may be long
         grey = await worker.decode(data, replace(limits, width=side, height=side))

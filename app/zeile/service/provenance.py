@@ -19,14 +19,16 @@ import functools
 import hashlib
 import json
 import platform
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import orjson
 import PIL
 from PIL import features
 
@@ -45,7 +47,6 @@ FORMAT, FORMAT_VERSION = "zeile-provenance", 1
 
 Read = Line | BadImage
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _KINDS = ((ImageTooLarge, "image-too-large"), (BadImage, "bad-image"))  # as in problems.py, which needs FastAPI
 _IN_DOCUMENTS = ("request_id", "model", "options", "overlay", "software", "decoder", "output")
 _ELSEWHERE = ("model.name", "model.version", "model.sha256", "software.name", "software.version")
@@ -103,10 +104,10 @@ def canonical(read: Read) -> bytes:
     ``"alternatives":[[text,score],...]``.
     """
     if isinstance(read, BadImage):
-        return _encode({"error": next(name for kind, name in _KINDS if isinstance(read, kind))}).encode()
+        return orjson.dumps({"error": next(name for kind, name in _KINDS if isinstance(read, kind))})
     # By columns: that is encoded in half the time of a list for each character.
     characters, left, right, confidences = zip(*read.characters, strict=True) if read.characters else ((), (), (), ())
-    entry = {
+    entry: dict[str, Any] = {
         "characters": characters,
         "confidence": read.confidence,
         "confidences": confidences,
@@ -114,7 +115,9 @@ def canonical(read: Read) -> bytes:
         "right": right,
         "text": read.text,
     }
-    return _encode({"alternatives": read.alternatives} | entry if read.alternatives else entry).encode()
+    if read.alternatives:
+        entry = {"alternatives": [tuple(alternative) for alternative in read.alternatives], **entry}
+    return orjson.dumps(entry)
 
 
 def array_sha256(pixels: npt.NDArray[np.uint8]) -> str:
@@ -135,7 +138,13 @@ def output_digests(lines: Iterable[Read]) -> tuple[list[str], str]:
 
 def now() -> str:
     """The time, UTC, milliseconds, as RFC 3339 writes it."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds = time.time()
+    return f"{_second(int(seconds))}.{int(1000 * seconds) % 1000:03d}Z"
+
+
+@functools.lru_cache(maxsize=4)
+def _second(at: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
 
 
 def page_facts(sha256: str, regions: Sequence[Region]) -> dict[str, Any]:
@@ -162,7 +171,7 @@ def model_facts(model: Model) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=64)
 def _alphabet_sha256(characters: tuple[str, ...]) -> str:
-    return hashlib.sha256(_encode(characters).encode()).hexdigest()
+    return hashlib.sha256(orjson.dumps(characters)).hexdigest()
 
 
 @functools.cache

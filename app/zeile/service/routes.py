@@ -14,14 +14,16 @@ from zeile.errors import BadImage, BadSettings
 from zeile.formats import line_page
 from zeile.service import answers, description, outputs, schemas
 from zeile.service.acknowledge import Acknowledged, acknowledged
-from zeile.service.asking import OnTerms, Terms, requires, ticket, watched
+from zeile.service.asking import OnTerms, Terms, Watched, requires, ticket
+from zeile.service.engines import Options
 from zeile.service.images import Image, Part, fetched, joined, read_chunks, sent_images
 from zeile.service.options import Wished, Wishes, options
 from zeile.service.outputs import Format, Streamed, Wanted
 from zeile.service.problems import TooManyFiles
 from zeile.service.remembering import worked_out
 from zeile.service.streaming import Acknowledge, rows
-from zeile.service.uploads import MAX_FILES, ZIP_TYPES
+from zeile.service.ticket import Ticket
+from zeile.service.uploads import MAX_FILES, ZIP_TYPES, short_body
 from zeile.service.worker import Answer, Worker
 
 may_read = requires("read")
@@ -30,6 +32,9 @@ router = APIRouter(dependencies=[Depends(may_read)])
 PATH = "/v1/recognize"
 HEADERS = ("accept", "x-zeile-deadline-ms")
 """What the answer depends on besides the query and the body."""
+
+_SHORTLY_S = 0.1
+"""A single line is mostly read by then; only after that its client is listened for."""
 
 _BODIES = {
     "image/*": "an image of one text line",
@@ -62,11 +67,13 @@ async def _recognize(request: Request, wished: Wishes, terms: Terms, wanted: For
     worker.check(issued)
     asked = await options(request, wished)
     request.app.state.audit.check()
+    if wanted == "json" and (image := await short_body(request)) is not None:
+        return await _single(request, image, asked, issued)
     async with AsyncExitStack() as held:
         images = await held.enter_async_context(sent_images(request))
         began = time.perf_counter()
         _check(images, wanted)
-        await held.enter_async_context(watched(request, issued))
+        await held.enter_async_context(Watched(request, issued))
         parts = await held.enter_async_context(aclosing(read_chunks(fetched(images), worker, asked, issued)))
 
         async def acknowledge(answer: Answer) -> Acknowledged:
@@ -88,6 +95,19 @@ async def _recognize(request: Request, wished: Wishes, terms: Terms, wanted: For
         pages = [line_page(*each) for each in read]
         return await outputs.document(wanted, pages, known.origin, outputs.headers(answer) | known.headers())
     raise AssertionError("nothing in the block swallows an error")
+
+
+async def _single(request: Request, image: bytes, asked: Options, issued: Ticket) -> Response:
+    """What follows for one image as the body and JSON, which most requests are, in a third of the time."""
+    worker: Worker = request.app.state.worker
+    began = time.perf_counter()
+    async with Watched(request, issued, _SHORTLY_S):
+        answer = await worker.read([image], asked, issued)
+        line = answer.lines[0]
+        if isinstance(line, BadImage):
+            raise line
+        known = await acknowledged(request, "recognize", answer, asked, issued)
+        return _document([answers.encoded_line({"file": ""}, line)], answer, known, began)
 
 
 def _check(images: Sequence[Image], wanted: Format) -> None:
@@ -115,7 +135,7 @@ def _head(index: int, name: str) -> Mapping[str, Any]:
 async def _json(
     images: Sequence[Image], parts: AsyncIterator[Part], acknowledge: Acknowledge, began: float
 ) -> Response:
-    """A ``schemas.Recognition``; lines are encoded while others are read."""
+    """The lines are encoded while others are read."""
     got: list[Part] = []
     lines: list[bytes] = []
     async for part in parts:
@@ -124,7 +144,11 @@ async def _json(
         named = zip(part.names, part.answer.lines, strict=True)
         lines += [answers.encoded_line({"file": name}, line) for name, line in named]
     answer = joined(got).answer
-    known = await acknowledge(answer)
+    return _document(lines, answer, await acknowledge(answer), began)
+
+
+def _document(lines: Sequence[bytes], answer: Answer, known: Acknowledged, began: float) -> Response:
+    """A ``schemas.Recognition`` of lines that are encoded already."""
     facts = answers.facts(answer, time.perf_counter() - began) | known.facts()
     body = b'{"lines":[' + b",".join(lines) + b"]," + answers.encoded(facts)[1:]
     return Response(body, media_type="application/json", headers=outputs.headers(answer) | known.headers())

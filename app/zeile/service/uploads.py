@@ -28,6 +28,8 @@ MAX_FILES = 1000
 IN_MEMORY = 1 << 20
 """Bytes of a file that are kept in memory; the rest lies on disk, without a name."""
 
+_ZIP = (b"PK\3\4", b"PK\5\6")
+
 
 @dataclass(frozen=True)
 class Upload:
@@ -53,7 +55,19 @@ class Upload:
         self.file.seek(0)
         start = self.file.read(4)
         self.file.seek(0)
-        return start in (b"PK\3\4", b"PK\5\6")
+        return start in _ZIP
+
+
+async def short_body(request: Request) -> bytes | None:
+    """The body, if it is a single image that need not lie on disk; None if ``uploads`` is to look at it."""
+    headers = request.headers
+    kind, announced = headers.get("content-type", ""), headers.get("content-length", "")[:20]
+    if not (kind.startswith(("image/", "application/octet-stream")) and announced.isdecimal()):
+        return None
+    if int(announced) > IN_MEMORY or "content-encoding" in headers:
+        return None
+    body = await request.body()
+    return None if body.startswith(_ZIP) else body
 
 
 @asynccontextmanager
