@@ -24,8 +24,9 @@ from zeile.device import Scores
 from zeile.errors import BadImage, ImageTooLarge, bare
 from zeile.image import Limits
 from zeile.manifest import Model
+from zeile.pipeline import Decoder
 from zeile.service.batch import Job, Piece, Run, begin, finish
-from zeile.service.engines import Engines
+from zeile.service.engines import Engines, Options
 from zeile.service.metrics import Metrics
 from zeile.service.pace import Pace
 from zeile.service.scheduler import Scheduler
@@ -34,6 +35,9 @@ log = logging.getLogger(__name__)
 
 LARGE_PIXELS = 1 << 22
 """Images of more pixels are decoded one at a time, whatever the number of threads: they take up to 5 bytes a pixel."""
+
+DECODERS = 16
+"""Kept; of models, and of ways to read them."""
 
 FAILED = "failed"
 """Why lines are dropped whose request has failed; they are not counted as dropped."""
@@ -78,6 +82,7 @@ class Crew:
         self._helpers, self._helping = threads, 0  # the other threads; those that decode or write out just now
         self._inside = 0  # pieces given to the crew, neither handed over nor dropped
         self._since = self._noted = time.monotonic()
+        self._decoders: dict[tuple[str, Options], Decoder] = {}
         self.queue = Scheduler(self._dropped)
         self._threads = [threading.Thread(target=self._own_engine, name="zeile-engine", daemon=True)]
         for index in range(threads):
@@ -277,10 +282,20 @@ class Crew:
         """Find a job's model, once: all of its lines are read by the same."""
         if job.decoder is None:
             model = job.model or self._model(job.options.folder)
-            decoder = job.options.decoder(model)
+            decoder = self._decoder(model, job.options)
             with self._lock:
                 if job.decoder is None:
                     job.model, job.decoder = model, decoder
+
+    def _decoder(self, model: Model, options: Options) -> Decoder:
+        """The same for all jobs that ask for the same."""
+        asked = model.sha256, options
+        decoder = self._decoders.get(asked)
+        if decoder is None:
+            if len(self._decoders) >= DECODERS:
+                self._decoders.clear()
+            decoder = self._decoders[asked] = options.decoder(model)
+        return decoder
 
     def _run(self, batch: list[Piece]) -> None:
         """Let the engine read a batch."""
