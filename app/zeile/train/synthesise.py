@@ -34,7 +34,7 @@ _SPICE = {  # a, b, c: numbers up to 99, 12, 2030; d: two digits
     "en": "£{a}|£ {a} {b}s. {b}d.|pp. {a}–{c}|No. {a},|§ {a}|${a}.{d}|[{a}]|({b})|{a}%|&|{b}½|{b}¾",
     "de": "{a} Mk.|§. {a}.|S. {a}–{c}|Nr. {a}|fl. {a}.|{b}½|d. {b}. Mai 18{d}|u. s. w.|({b})|{a}°|&",
     "fr": "N° {a}|{a} fr. {d}|frs. {a}.{d}|{b}ᵉ|Mᵐᵉ|p. {a}-{c}|{b}°|({b})|— {a} —|{d} ½|18{d}|art. {a}|&"
-    "|— {b}-{b}-19{d} —|{b}-{b}-{d} — {a}-{b}-{d}|{b}-{b}-19{d}|(Sté anᵐᵉ)|*|{b}.{c}.|l'{a}|d'{d}|L'"
+    "|— {b}-{b}-19{d} —|{b}-{b}-{d} — {a}-{b}-{d}|{b}-{b}-19{d}|(Sté anᵐᵉ)|Sté Anᵐᵉ|*|{b}.{c}.|l'{a}|d'{d}|L'"
     "|{b}.{c}.|{a}.{c}. {b}.{c}.|C{d}|{b}-{b}-{d}.|Rᵉ|Mᵉ|— {b}-{b}-{d} —|*",
 }
 _SPICE_ANYWHERE = "{a}|{c}|18{d}|{a},{c}|{b}.|*|†|—|[{a}]|{a}/{b}"
@@ -47,6 +47,9 @@ _ILLEGIBLE = 0.68
 """Likeness to the clean line below which a degraded one is thrown away."""
 
 _BASELINE, _CANVAS = 1.5, 2.25  # rows above the baseline, and all rows, in font sizes
+
+_RAISED = dict(zip("ᵉᵐ", "em", strict=True))
+"""Superscript letters that few fonts have; printers set the plain letter smaller and higher, and so do we."""
 
 
 class Texts:
@@ -134,6 +137,8 @@ class Texts:
             entry = r.choice(f"{_SPICE[language]}|{_SPICE_ANYWHERE}".split("|"))
             d = f"{r.randint(0, 99):02d}"
             words.insert(k, entry.format(a=r.randint(1, 99), b=r.randint(1, 12), c=r.randint(100, 2030), d=d))
+        if language == "fr" and r.random() < 0.03:  # entries of a catalogue
+            words[0] = "*" + words[0]
         if r.random() < 0.02:
             words[k] = " ".join(words[k])
         if r.random() < 0.02 and len(words) > 2:
@@ -210,7 +215,7 @@ class Synthesiser:
 
     def _font(self, text: str) -> Font | None:
         """A font that covers the text, None if a few tries found none."""
-        r, wanted = self.rng, frozenset(text) - {" "}
+        r, wanted = self.rng, frozenset(_RAISED.get(c, c) for c in text) - {" "}
         for _ in range(8):
             kind = "fraktur" if self.fraktur else r.choices(list(_KINDS), list(_KINDS.values()))[0]
             families = self.families.get(kind)
@@ -233,6 +238,8 @@ class Synthesiser:
     def _draw(self, text: str, font: Font, size: int) -> Grey:
         """Ink of a line on a canvas with slack: set as a whole, by words, or glyph by glyph."""
         r, pad = self.rng, size
+        small = max(10, int(size * r.uniform(0.55, 0.7)))
+        raised = (self._face(font, small, ImageFont.Layout.BASIC), size * r.uniform(0.25, 0.4))
         # Raqm sets the font's ligatures (fi, ch), as old printers did, where Pillow has it.
         ligatures = r.random() < 0.5 and features.check("raqm")
         face = self._face(font, size, ImageFont.Layout.RAQM if ligatures else ImageFont.Layout.BASIC)
@@ -241,7 +248,7 @@ class Synthesiser:
             pieces, gaps, wobble = [text], [0.0], 0.0
         elif u < 0.8:
             pieces = text.split(" ")
-            space = face.getlength(" ") * r.uniform(0.75, 1.9)
+            space = face.getlength(" ") * r.uniform(0.75, 3.2 if r.random() < 0.25 else 1.9)  # narrow measures
             gaps, wobble = [space * r.uniform(0.85, 1.2) for _ in pieces], 0.02
         else:
             tracking = size * r.uniform(-0.02, 0.12)
@@ -249,14 +256,18 @@ class Synthesiser:
         places, x = [], float(pad)
         for piece, gap in zip(pieces, gaps, strict=True):
             places.append(x)
-            x += face.getlength(piece) + gap
+            x += sum((raised[0] if up else face).getlength(run) for run, up in _runs(piece)) + gap
         image = Image.new("L", (int(x) + pad, int(_CANVAS * size)), 0)
         draw = ImageDraw.Draw(image)
         faint = r.randint(150, 240)
         for piece, at in zip(pieces, places, strict=True):
             if piece.strip():
                 dx, dy = r.gauss(0, wobble * 0.4 * size), r.gauss(0, wobble * size)
-                draw.text((at + dx, _BASELINE * size + dy), piece, fill=r.randint(faint, 255), font=face, anchor="ls")
+                fill, x, y = r.randint(faint, 255), at + dx, _BASELINE * size + dy
+                for run, up in _runs(piece):
+                    used, rise = raised if up else (face, 0)
+                    draw.text((x, y - rise), run, fill=fill, font=used, anchor="ls")
+                    x += used.getlength(run)
         return np.asarray(image)
 
     def _print(self, a: Ink, size: int) -> Ink:
@@ -281,12 +292,13 @@ class Synthesiser:
             back = cv2.GaussianBlur(a[:, ::-1], (0, 0), 1.5 * size / 44)
             back = np.roll(back, (r.randint(-size // 2, size // 2), r.randint(0, w)), (0, 1))
             a = np.maximum(a, back * r.uniform(0.05, 0.3))
-        if r.random() < 0.25:
-            shift = int(size * r.uniform(1.0, 1.35)) * r.choice((1, -1))
+        sheet = a
+        for side in r.choice(((1,), (-1,), (1, -1))) if r.random() < 0.28 else ():
+            shift = int(size * r.uniform(1.0, 1.35)) * side
             other = np.roll(np.roll(a, r.randint(size, max(size + 1, w)), 1), shift, 0)
             other[slice(None, shift) if shift > 0 else slice(shift, None)] = 0
-            a = np.maximum(a, other)
-        return a
+            sheet = np.maximum(sheet, other)
+        return sheet
 
     def _warp(self, drawn: Grey, size: int) -> Ink:
         """Skew, slant, waves of the baseline and of the width, and an elastic sheet."""
@@ -321,7 +333,12 @@ class Synthesiser:
         if len(written) == 0:
             return None
         left = max(0, int(written[0]) - r.randint(0, size // 3))
-        return rows, slice(left, min(ink.shape[1], int(written[-1]) + r.randint(1, size // 3) + 1))
+        right = int(written[-1]) + r.randint(1, size // 3) + 1
+        if r.random() < 0.08:  # into the last mark, but not through it
+            gaps = np.flatnonzero(np.diff(written) > 1)
+            mark = len(written) - (int(gaps[-1]) + 1 if len(gaps) else 0)
+            right = int(written[-1]) + 1 - int(mark * r.uniform(0, 0.55))
+        return rows, slice(left, min(ink.shape[1], right))
 
     def _scan(self, ink: Ink) -> Grey:
         """Ink on paper under uneven light, with specks, perhaps through a wavering threshold."""
@@ -341,6 +358,12 @@ class Synthesiser:
             image = np.where(image > level + self.noise.normal(0, r.choice((0, 0.05)), (1, w)), 1.0, 0.0)
         scanned: Grey = np.clip(image * 255, 0, 255).astype(np.uint8)
         return scanned
+
+
+def _runs(piece: str) -> list[tuple[str, bool]]:
+    """A piece of a line as runs of letters, each with whether it is set raised."""
+    groups = itertools.groupby(piece, lambda c: c in _RAISED)
+    return [("".join(_RAISED.get(c, c) for c in run), up) for up, run in groups]
 
 
 def _likeness(clean: Ink, grey: Grey) -> float:
