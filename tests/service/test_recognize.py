@@ -193,6 +193,31 @@ def test_a_body_of_no_said_kind_is_what_it_begins_as(service: httpx.Client) -> N
     assert [line["text"] for line in archive.json()["lines"]] == [line["text"] for line in image]
 
 
+def test_an_image_is_answered_the_same_whichever_way_it_comes(service: httpx.Client) -> None:
+    image, png = line_png(1), {"content-type": "image/png"}
+    ways: list[dict[str, Any]] = [
+        {"content": image, "headers": png},
+        {"content": iter([image[:100], image[100:]]), "headers": png},  # chunked
+        {"content": image, "headers": {"content-type": "Image/PNG; q=1"}},
+        {"content": image, "headers": png | {"content-encoding": "identity"}},
+        {"content": image + bytes(IN_MEMORY), "headers": png},
+    ]
+    answers = [service.post("/v1/recognize", **way).json() for way in ways]
+    first = answers[0]
+    for answer in answers[1:]:
+        assert answer.keys() == first.keys()
+        assert (answer["lines"], answer["model"], answer["engine"]) == (
+            first["lines"],
+            first["model"],
+            first["engine"],
+        )
+        same = ("frames", "outputs", "output", "options", "software", "model")
+        assert [answer["provenance"][name] for name in same] == [first["provenance"][name] for name in same]
+    bad = [service.post("/v1/recognize", content=image[:60] + end, headers=png) for end in (b"", bytes(IN_MEMORY))]
+    assert {response.status_code for response in bad} == {422}
+    assert {response.json()["type"] for response in bad} == {bad[0].json()["type"]}
+
+
 @pytest.mark.parametrize("form", [True, False])
 def test_an_upload_that_finds_no_room_on_the_disk_is_told_so(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: bool
