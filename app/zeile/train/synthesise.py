@@ -35,7 +35,8 @@ _SPICE = {  # a, b, c: numbers up to 99, 12, 2030; d: two digits
     "de": "{a} Mk.|§. {a}.|S. {a}–{c}|Nr. {a}|fl. {a}.|{b}½|d. {b}. Mai 18{d}|u. s. w.|({b})|{a}°|&",
     "fr": "N° {a}|{a} fr. {d}|frs. {a}.{d}|{b}ᵉ|Mᵐᵉ|p. {a}-{c}|{b}°|({b})|— {a} —|{d} ½|18{d}|art. {a}|&"
     "|— {b}-{b}-19{d} —|{b}-{b}-{d} — {a}-{b}-{d}|{b}-{b}-19{d}|(Sté anᵐᵉ)|Sté Anᵐᵉ|*|{b}.{c}.|l'{a}|d'{d}|L'"
-    "|{b}.{c}.|{a}.{c}. {b}.{c}.|C{d}|{b}-{b}-{d}.|Rᵉ|Mᵉ|— {b}-{b}-{d} —|*",
+    "|{b}.{c}.|{a}.{c}. {b}.{c}.|C{d}|{b}-{b}-{d}.|Rᵉ|Mᵉ|— {b}-{b}-{d} —|*"
+    "|(Sté Anᵐᵉ des|Sté Anᵐᵉ).|Sté anᵐᵉ|Cie Anᵐᵉ|la Mᵐᵉ|Anᵐᵉ|Sté Anᵐᵉ des|{b}ᵉ et {a}ᵉ",
 }
 _SPICE_ANYWHERE = "{a}|{c}|18{d}|{a},{c}|{b}.|*|†|—|[{a}]|{a}/{b}"
 _QUOTES = {"en": [("“", "”")], "de": [("„", "“"), ("„", "“"), ("»", "«")], "fr": [("«", "»")]}
