@@ -98,7 +98,7 @@ async def _recognize(request: Request, wished: Wishes, terms: Terms, wanted: For
 
 
 async def _single(request: Request, image: bytes, asked: Options, issued: Ticket) -> Response:
-    """What follows for one image as the body and JSON, which most requests are, in a third of the time."""
+    """What follows for one image as the body and JSON, which most requests are; without what many images need."""
     worker: Worker = request.app.state.worker
     began = time.perf_counter()
     async with Watched(request, issued, _SHORTLY_S):
