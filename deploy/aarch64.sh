@@ -68,7 +68,7 @@ make_site() {
   rm -rf "$site"
   "$python" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --target "$site" \
     --platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64 --implementation cp \
-    --python-version "${arm_python#python}" numpy pillow opencv-python-headless editdistance regex tqdm ||
+    --python-version "${arm_python#python}" numpy pillow opencv-python-headless editdistance regex tqdm orjson ||
     missing "the aarch64 wheels of the dependencies could not be installed"
   "$python" -m pip install --quiet --disable-pip-version-check --target "$cache/host" nanobind
   touch "$site/complete"
