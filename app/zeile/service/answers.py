@@ -84,13 +84,13 @@ def encoded(value: object) -> bytes:
 
 
 def encoded_line(head: Mapping[str, Any], read: Line | ZeileError) -> bytes:
-    """The same as ``encoded(head | reading(read))``.
+    """A line of an answer.
 
     Args:
         head: what stands before the reading, at least one name.
         read: the line.
     """
-    return orjson.dumps({**head, **reading(read)})
+    return encoded({**head, **reading(read)})
 
 
 def record(value: Mapping[str, Any]) -> bytes:

@@ -104,12 +104,13 @@ class Gathered(logging.Handler):
 
 
 def _time(record: logging.LogRecord) -> str:
-    return f"{_second(int(record.created))}.{int(record.msecs):03d}Z"
+    return f"{second(int(record.created))}.{int(record.msecs):03d}Z"
 
 
 @lru_cache(maxsize=4)
-def _second(created: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(created))
+def second(at: int) -> str:
+    """A second since the epoch, UTC, as RFC 3339 writes it, without the Z; the same one is asked for many times."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
 
 
 _encode = json.JSONEncoder().encode

@@ -37,6 +37,7 @@ from zeile.errors import BadImage, ImageTooLarge
 from zeile.formats import Provenance, Region
 from zeile.manifest import Model
 from zeile.pipeline import Line
+from zeile.service.logs import second
 
 if TYPE_CHECKING:
     from zeile.service.engines import Options
@@ -139,12 +140,7 @@ def output_digests(lines: Iterable[Read]) -> tuple[list[str], str]:
 def now() -> str:
     """The time, UTC, milliseconds, as RFC 3339 writes it."""
     seconds = time.time()
-    return f"{_second(int(seconds))}.{int(1000 * seconds) % 1000:03d}Z"
-
-
-@functools.lru_cache(maxsize=4)
-def _second(at: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
+    return f"{second(int(seconds))}.{int(1000 * seconds) % 1000:03d}Z"
 
 
 def page_facts(sha256: str, regions: Sequence[Region]) -> dict[str, Any]:
