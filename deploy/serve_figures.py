@@ -46,6 +46,7 @@ from zeile.load.drive import Closed, Open, measure
 from zeile.load.windows import NO_ANSWER, Level, Outcome, Recorder, Rule, latencies
 from zeile.manifest import find_model, load_model
 from zeile.pipeline import Recognizer
+from zeile.service.memory import leave_alone
 from zeile.settings import Settings
 
 LINES = Path(__file__).parents[1] / "tests" / "lines" / "antiqua"
@@ -465,6 +466,7 @@ def main() -> int:
         parser.error(f"there is no figure {unknown[0]!r}; there are {', '.join(FIGURES)}")
     given = Given(bodies.found(args.lines, 256), args.files_per_request, args.rounds, args.seconds, args.swaps)
     allow_connections()
+    leave_alone()
     found = {}
     for name in args.figures or FIGURES:
         began = time.monotonic()

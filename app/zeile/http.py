@@ -13,6 +13,7 @@ import resource
 import ssl
 from collections import deque
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import urlsplit
 
 from zeile.errors import BadSettings
@@ -70,13 +71,14 @@ class Connection(asyncio.Protocol):
         self._head: tuple[int, dict[str, str]] | None = None
         self._body = bytearray()
         self._waiting: asyncio.Future[Reply] | None = None
+        self._timer: asyncio.TimerHandle | None = None  # one for many requests; may go off too early
+        self._due = self._timeout_s = 0.0
         self.usable = True
         self.silent = True
         """Nothing came back since the request was written."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by their class
 
     async def ask(self, request: bytes, timeout_s: float) -> Reply:
         """Send, and wait for the answer.
@@ -88,8 +90,9 @@ class Connection(asyncio.Protocol):
         assert self._waiting is None
         self._waiting = self._loop.create_future()
         self.silent = True
-        late = NoAnswer(f"no answer within {max(0.1, round(timeout_s, 1)):g} s")
-        timer = self._loop.call_later(timeout_s, self._fail, late)
+        self._due, self._timeout_s = self._loop.time() + timeout_s, timeout_s
+        if self._timer is None or self._timer.when() > self._due:
+            self._set_timer()
         try:
             self._transport.write(request)
             return await self._waiting
@@ -97,10 +100,23 @@ class Connection(asyncio.Protocol):
             self.usable = False  # whoever gave up leaves an answer behind that belongs to nobody
             raise
         finally:
-            timer.cancel()
             self._waiting = None
             if not self.usable:
                 self.close()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._due, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._waiting is None:
+            return
+        if self._loop.time() < self._due:
+            self._set_timer()
+        else:
+            self._fail(NoAnswer(f"no answer within {max(0.1, round(self._timeout_s, 1)):g} s"))
 
     def close(self, why: str = "it was closed") -> None:
         """End it; whoever waits for an answer gets none.
@@ -140,12 +156,15 @@ class Connection(asyncio.Protocol):
                 if len(self._received) > MAX_HEAD:
                     raise ValueError
                 return
-            lines = self._received[:end].decode("latin-1").split("\r\n")
+            first, *lines = self._received[:end].decode("latin-1").split("\r\n")
             del self._received[: end + 4]
-            version, status = lines[0].split(" ", 2)[:2]
+            version, status = first.split(" ", 2)[:2]
             if not version.startswith("HTTP/1."):
                 raise ValueError
-            headers = {n.lower(): v.strip() for n, _, v in (line.partition(":") for line in lines[1:])}
+            headers = {}
+            for line in lines:
+                name, _, value = line.partition(":")
+                headers[name.lower()] = value.strip()
             if int(status) >= 200:  # before it, 100 Continue and the like may come
                 self._head = int(status), headers
         if self._head[0] in _NO_BODY:

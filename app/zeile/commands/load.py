@@ -17,6 +17,7 @@ from zeile.load import bodies, report, scrape
 from zeile.load.drive import Closed, Drive, Open, measure
 from zeile.load.levels import levels
 from zeile.load.windows import NO_ANSWER, Level, Outcome, Rule
+from zeile.service.memory import leave_alone
 from zeile.settings import Settings
 
 MAX_RATE, MAX_FILES = 100_000, 1000
@@ -73,6 +74,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         drives = [Closed(int(c)) for c in levels(args.concurrency or "1:64:x2", MAX_CONNECTIONS)]
     pictures = bodies.found(args.lines, args.images) if args.lines is not None else bodies.drawn()
     allow_connections()
+    leave_alone()
     found = asyncio.run(_load(args, drives, pictures, _keys(args.keys)))
     if args.out is not None:
         try:

@@ -86,14 +86,24 @@ class Open:
 
     async def run(self, send: Send, recorder: Recorder, stop: asyncio.Event) -> None:
         """As ``Drive.run``."""
-        clock = asyncio.get_running_loop().time
-        on_their_way: set[asyncio.Task[None]] = set()
+        loop = asyncio.get_running_loop()
+        clock = loop.time
+        # Tasks that have nothing to send; a new one for each request would take as long as sending it.
+        free: list[asyncio.Future[tuple[int, float] | None]] = []
+        senders: list[asyncio.Task[None]] = []
 
-        async def one(number: int, due: float) -> None:
-            now = clock()
-            began = now if now - due < TIMER_S else due
-            outcome = await send(number)
-            recorder.add(outcome, clock() - began)
+        async def sender(what: tuple[int, float] | None) -> None:
+            while what is not None:
+                number, due = what
+                now = clock()
+                began = now if now - due < TIMER_S else due
+                outcome = await send(number)
+                recorder.add(outcome, clock() - began)
+                if stop.is_set():
+                    return
+                waiting = loop.create_future()
+                free.append(waiting)
+                what = await waiting
 
         due = clock()
         for number in itertools.count():
@@ -102,12 +112,15 @@ class Open:
                 break
             if stop.is_set():
                 break
-            task = asyncio.ensure_future(one(number, due))
-            on_their_way.add(task)
-            task.add_done_callback(on_their_way.discard)
+            if free:
+                free.pop().set_result((number, due))
+            else:
+                senders.append(loop.create_task(sender((number, due))))
             if early < -TIMER_S:
                 await asyncio.sleep(0)  # behind time: answers must be read all the same
-        await asyncio.gather(*on_their_way)
+        for waiting in free:
+            waiting.set_result(None)
+        await asyncio.gather(*senders)
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:
