@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 
@@ -27,6 +29,15 @@ def answer(connection: socket.socket) -> bytes:
     except ConnectionResetError:
         pass  # closed with something of ours unread
     return bytes(received)
+
+
+def one_answer(connection: socket.socket) -> tuple[dict[str, str], dict[str, Any]]:
+    """Headers and JSON of the next answer, on a connection that stays open."""
+    with connection.makefile("rb") as stream:
+        stream.readline()
+        lines = iter(lambda: stream.readline().decode().strip(), "")
+        head = dict(line.split(": ", 1) for line in lines)
+        return head, json.loads(stream.read(int(head["content-length"])))
 
 
 def until(true: Callable[[], bool]) -> None:

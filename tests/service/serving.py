@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import uvicorn
@@ -57,3 +58,26 @@ def refused(response: httpx.Response, status: int, kind: str) -> str:
     assert set(problem) == {"type", "title", "status", "detail"}
     detail: str = problem["detail"]
     return detail
+
+
+@contextmanager
+def engine_held(app: FastAPI) -> Iterator[None]:
+    """Meanwhile no line is read."""
+    go = threading.Event()
+    app.state.worker.submit_exclusive(lambda engines: go.wait(60))
+    try:
+        yield
+    finally:
+        go.set()
+
+
+def counted(app: FastAPI, name: str, **labels: str) -> float:
+    """What a metric stands at."""
+    return app.state.metrics.registry.get_sample_value(f"zeile_{name}", labels) or 0.0
+
+
+def in_background(ask: Any) -> threading.Thread:
+    """Have something asked while the test goes on."""
+    thread = threading.Thread(target=ask)
+    thread.start()
+    return thread

@@ -6,19 +6,17 @@ from __future__ import annotations
 import json
 import select
 import socket
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, Response
+from fastapi import Response
 from tests.models import line_png
 from tests.service.raw import answer, connect, until
-from tests.service.serving import refused, running, serving
+from tests.service.serving import counted, engine_held, refused, running, serving
 
 from zeile.service.app import create_app
 from zeile.service.connections import HEAD_BYTES
@@ -38,116 +36,10 @@ def hasty(models: Path) -> Iterator[httpx.Client]:
         yield client
 
 
-@contextmanager
-def engine_held(app: FastAPI) -> Iterator[None]:
-    """Meanwhile no line is read."""
-    go = threading.Event()
-    app.state.worker.submit_exclusive(lambda engines: go.wait(60))
-    try:
-        yield
-    finally:
-        go.set()
-
-
-def counted(app: FastAPI, name: str, **labels: str) -> float:
-    return app.state.metrics.registry.get_sample_value(f"zeile_{name}", labels) or 0.0
-
-
 def problem_of(raw: bytes) -> tuple[int, dict[str, Any]]:
     head, _, body = raw.partition(b"\r\n\r\n")
     assert b"content-type: application/problem+json" in head.lower(), raw[:300]
     return int(head.split()[1]), json.loads(body)
-
-
-def in_background(ask: Any) -> threading.Thread:
-    thread = threading.Thread(target=ask)
-    thread.start()
-    return thread
-
-
-def test_requests_beyond_the_limit_are_turned_away_and_operators_are_not(models: Path) -> None:
-    app, statuses = create_app(Settings(models=models, model="tiny/1", requests=2)), []
-
-    def post() -> None:
-        statuses.append(client.post("/v1/recognize", content=line_png(1), headers=PNG).status_code)
-
-    with running(app) as client:
-        with engine_held(app):
-            waiting = [in_background(post) for _ in range(2)]
-            until(lambda: counted(app, "requests_in_flight") == 2)
-            full = client.post("/v1/recognize", content=line_png(1), headers=PNG)
-            assert "2 requests" in refused(full, 503, "overloaded")
-            assert int(full.headers["retry-after"]) >= 1
-            for path in ("/livez", "/metrics"):
-                assert client.get(path).status_code == 200
-        for thread in waiting:
-            thread.join()
-        assert statuses == [200, 200]
-        assert client.post("/v1/recognize", content=line_png(1), headers=PNG).status_code == 200
-    assert counted(app, "rejected_total", reason="overloaded") == 1
-
-
-def test_a_connection_lives_on_after_a_refusal(models: Path) -> None:
-    app, statuses = create_app(Settings(models=models, model="tiny/1", requests=1)), []
-    # More than the pieces in which a body arrives, so that much of it comes after the refusal.
-    request = POST + b"x-request-id: mine\r\ncontent-length: 1000000\r\n\r\n" + bytes(1_000_000)
-    small = line_png(1)
-
-    def post() -> None:
-        statuses.append(client.post("/v1/recognize", content=small, headers=PNG).status_code)
-
-    with running(app) as client, connect(client) as connection:
-        with engine_held(app):
-            waiting = in_background(post)
-            until(lambda: counted(app, "requests_in_flight") == 1)
-            for _ in range(3):
-                connection.sendall(request)
-                head, problem = one_answer(connection)
-                assert head["x-request-id"] == "mine"
-                assert head["x-content-type-options"] == "nosniff"
-                assert int(head["retry-after"]) >= 1
-                assert problem["type"] == "urn:zeile:problem:overloaded"
-        waiting.join()
-        connection.sendall(POST + b"content-length: %d\r\n\r\n" % len(small) + small)
-        head, read = one_answer(connection)
-        assert [line["confidence"] for line in read["lines"]] != []
-    assert counted(app, "rejected_total", reason="overloaded") == 3
-    assert counted(app, "requests_total", endpoint="/v1/recognize", outcome="overloaded") == 3
-
-
-def test_a_full_queue_is_told_at_the_door_as_it_is_inside(models: Path) -> None:
-    app = create_app(Settings(models=models, model="tiny/1", queue_lines=32))
-
-    def post() -> None:
-        client.post("/v1/recognize", files=[("files", (f"{i}.png", line_png(1))) for i in range(32)])
-
-    with running(app) as client:
-        with engine_held(app):
-            # Two batches are prepared and wait for the engine, the third is the queue.
-            waiting = []
-            for lines in (0, 0, 32):
-                waiting.append(in_background(post))
-                until(lambda: (len(app.state.worker._readings), app.state.worker.waiting) == (len(waiting), lines))  # noqa: B023
-            told = [
-                refused(
-                    client.post(f"/v1/recognize{query}", content=line_png(1), headers=PNG | headers), 503, "overloaded"
-                )
-                for query, headers in (("", {}), ("?beam=0", {}), ("", {"x-forwarded-for": "127.0.0.1"}))
-            ]
-            assert len(set(told)) == 1
-            assert "nothing is added to 32 lines" in told[0]
-        for thread in waiting:
-            thread.join()
-    assert counted(app, "requests_total", endpoint="/v1/recognize", outcome="overloaded") == 3
-
-
-def one_answer(connection: socket.socket) -> tuple[dict[str, str], dict[str, Any]]:
-    """Headers and JSON of the next answer, on a connection that stays open."""
-    with connection.makefile("rb") as stream:
-        stream.readline()
-        lines = iter(lambda: stream.readline().decode().strip(), "")
-        head = dict(line.split(": ", 1) for line in lines)
-        return head, json.loads(stream.read(int(head["content-length"])))
 
 
 def test_who_hangs_up_is_not_read_for(models: Path) -> None:

@@ -79,6 +79,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         config = uvicorn.Config(
             app,
             http=connection(app.state),
+            loop="asyncio",  # uvloop, which would be taken where it is installed, is not faster here and not tested
             ws="none",
             log_level="warning",
             log_config=None,

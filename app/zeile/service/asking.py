@@ -13,6 +13,7 @@ from fastapi import Depends, Header, Query, Request
 from starlette.requests import ClientDisconnect
 
 from zeile.service.keys import SCOPES
+from zeile.service.presence import presence
 from zeile.service.problems import NotAllowed
 from zeile.service.ticket import Ticket
 from zeile.service.waiting import here, uncancel
@@ -73,41 +74,41 @@ class Watched:
     Args:
         request: its body must have been read: whatever of it arrives later is lost.
         ticket: of the request.
-        after_s: seconds until the client is listened for; what is answered by then costs no task.
 
     Raises:
         ClientDisconnect: the client is gone.
     """
 
-    def __init__(self, request: Request, ticket: Ticket, after_s: float = 0.0) -> None:
-        self._request, self._ticket, self._after_s = request, ticket, after_s
+    def __init__(self, request: Request, ticket: Ticket) -> None:
+        self._request, self._ticket = request, ticket
+        self._presence = presence(request.scope)
         self._listener: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> None:
         self._task = here()
-        if self._after_s:
-            self._timer = asyncio.get_running_loop().call_later(self._after_s, self._begin)
+        if self._presence is not None:
+            self._presence.tell(self._end)
         else:
-            self._begin()
+            self._listener = asyncio.create_task(self._listen())
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._presence is not None:
+            self._presence.leave(self._end)
         if self._listener is not None:
             self._listener.cancel()
+            self._listener = None  # which knows this in turn
         if kind is asyncio.CancelledError and self._ticket.gone:
             uncancel(self._task)
             raise ClientDisconnect from None
 
-    def _begin(self) -> None:
-        self._listener = asyncio.create_task(self._listen())
+    def _end(self) -> None:
+        self._ticket.gone = True
+        self._task.cancel()
 
     async def _listen(self) -> None:
         while (await self._request.receive())["type"] != "http.disconnect":
             pass
-        self._ticket.gone = True
-        self._task.cancel()
+        self._end()
 
 
 def requires(scope: str) -> Callable[[Request], Awaitable[None]]:

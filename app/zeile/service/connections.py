@@ -15,12 +15,14 @@ import socket
 import struct
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httptools
 from starlette.datastructures import State
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from zeile.service.presence import Presence
 from zeile.service.problems import MEDIA_TYPE
 from zeile.service.pulse import PATH, Pulse
 from zeile.service.refusals import Refusals
@@ -67,10 +69,12 @@ class Connection(HttpToolsProtocol):
     _message_open = False
     _head_open = True
     _head_bytes = 0
+    _asked = -math.inf  # when the last request came that was refused unparsed
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         joining: Any = Joining(transport, self.loop)
         super().connection_made(joining)
+        self._presence = Presence()
         self.timeout_keep_alive = KEEP_S
         held = transport.get_extra_info("socket")
         if held is not None and held.family != socket.AF_UNIX:
@@ -90,10 +94,9 @@ class Connection(HttpToolsProtocol):
         """Have the place of the connection that waits longest for its next request, if there is one."""
         others: Iterable[Any] = self.connections
         # Not one whose refused body still comes: closed now, it might not see the answer.
-        waits = (each for each in others if each.timeout_keep_alive_task and not each._message_open)
-        idle = [each for each in waits if not each.transport.is_closing()]
+        idle = [each for each in others if each._waits and not each.transport.is_closing()]
         if idle:
-            min(idle, key=lambda each: each.timeout_keep_alive_task.when()).timeout_keep_alive_handler()
+            min(idle, key=lambda each: each._kept_until)._end_kept()
         return bool(idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -103,13 +106,18 @@ class Connection(HttpToolsProtocol):
         self._unset_keepalive_if_required()  # uvicorn leaves it where the client has reset the connection
         self.resume_writing()
         super().connection_lost(exc)
+        self._presence.end()
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        if self._waits and (answer := self._refusal(data)) is not None:
+            self._asked = self.loop.time()
+            self.transport.write(answer)
+            return
         if self._head_open:
             self._head_bytes += len(data)
-        if self.timeout_keep_alive_task and not self._message_open:  # ended by these bytes, which may be empty lines
+        if self._waits:  # ended by these bytes, which may be empty lines
             self._arm(self.head_s, self._end_head)
         super().data_received(data)
         self._head_bytes = self._head_bytes or len(data)  # of a head that began with these
@@ -117,8 +125,21 @@ class Connection(HttpToolsProtocol):
         if self._head_open and self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response("")
 
+    @property
+    def _waits(self) -> bool:
+        """Whether the last answer is given and nothing of the next request is there."""
+        # The rest of a refused body may still come.
+        return self.timeout_keep_alive_task is not None and not self._message_open
+
+    def _refusal(self, data: bytes) -> bytes | None:
+        """The answer to a request that need not be parsed, if these bytes are one."""
+        if self.transport.get_write_buffer_size() > UNREAD_BYTES:
+            return None
+        return self.refusals.answer_unparsed(data, len(self.tasks), self.server_state.default_headers)
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._presence.enter(cast(Scope, self.scope))
         if not self._head_open:  # a second request; the first one's time began with the connection
             self._head_open, self._head_bytes = True, 0
             self._arm(self.head_s, self._end_head)
@@ -163,6 +184,10 @@ class Connection(HttpToolsProtocol):
         self._message_open = False
         if self.cycle is not None and self.cycle.response_complete:
             self._disarm()  # the rest of a refused body
+            if self.timeout_keep_alive_task is None and not self.transport.is_closing():  # ended by that rest
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self.timeout_keep_alive, self.timeout_keep_alive_handler
+                )
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -181,10 +206,22 @@ class Connection(HttpToolsProtocol):
             self._stall.cancel()
             self._stall = None
 
+    @property
+    def _kept_until(self) -> float:
+        assert self.timeout_keep_alive_task is not None
+        return max(self.timeout_keep_alive_task.when(), self._asked + self.timeout_keep_alive)
+
     def timeout_keep_alive_handler(self) -> None:
+        if self._kept_until > self.loop.time():  # refused unparsed since then
+            self.timeout_keep_alive_task = self.loop.call_at(self._kept_until, self.timeout_keep_alive_handler)
+        else:
+            self._end_kept()
+
+    def _end_kept(self) -> None:
         if self.transport.get_write_buffer_size():  # closing would wait until the client takes the rest
             self._reset()
-        super().timeout_keep_alive_handler()
+        elif not self.transport.is_closing():
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         if self.transport.is_closing():

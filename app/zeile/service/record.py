@@ -110,6 +110,11 @@ def finish(metrics: Metrics, scope: Scope, status: int, seconds: float, logged: 
     telemetry.trace(scope, route, status, seconds)
 
 
+def new_name() -> str:
+    """An identifier for a request whose client gave none."""
+    return f"{_names.getrandbits(128):032x}"
+
+
 def _facts(scope: Scope, status: int, seconds: float, problem: str) -> dict[str, Any]:
     """The line of a request in the log."""
     state = scope["state"]
@@ -132,7 +137,7 @@ def _facts(scope: Scope, status: int, seconds: float, problem: str) -> dict[str,
 
 def _identifier(asked: str) -> str:
     """The client's identifier, or a new one where it has none that may stand in a log."""
-    return asked if _ID.fullmatch(asked) else f"{_names.getrandbits(128):032x}"
+    return asked if _ID.fullmatch(asked) else new_name()
 
 
 def outcome(status: int) -> str:

@@ -7,6 +7,8 @@ Otherwise four times the load that can be served leaves little time to serve any
 from __future__ import annotations
 
 import logging
+import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -16,7 +18,7 @@ from types import SimpleNamespace
 from starlette.datastructures import State
 from starlette.types import Scope
 
-from zeile.service import problems, record
+from zeile.service import problems, record, telemetry
 from zeile.service.limits import HEADERS, STREAMS, Places, crowded, wait_s
 from zeile.service.problems import Busy
 from zeile.service.ticket import Ticket
@@ -28,12 +30,26 @@ LINES = "/v1/recognize"
 """Where most lines are sent."""
 
 LOGGED = 20
-"""Refusals a second that have a line of the log each."""
+"""Refusals within ``LOGGED_S`` that have a line of the log each."""
+
+LOGGED_S = 1
+"""Seconds."""
+
+REWRITTEN_S = 0.1
+"""Seconds until what is answered to many is looked at again: how soon they may come back hardly changes meanwhile."""
 
 log = logging.getLogger(__name__)
 
+_NAME = "{name}"  # where a request's identifier belongs
 _ROUTE = SimpleNamespace(path=LINES)  # for the metrics
 _ELSEWHERE = frozenset((b"x-forwarded-for", b"x-zeile-deadline-ms"))
+# Of the headers, those that nearly all clients send and none that asks for something special.
+_SAID = rb"(?:(?i:host|user-agent|accept|accept-encoding|accept-language|content-type): ?[ -~]*\r\n|%b)*" % (
+    rb"(?i:connection: ?keep-alive)\r\n"
+)
+_PLAIN = re.compile(
+    rb"POST %b HTTP/1\.1\r\n%b(?i:content-length): ?(\d{1,9})\r\n%b\r\n" % (LINES.encode(), _SAID, _SAID)
+)
 _SAFE = b"".join(f"{name}: {value}\r\n".encode() for name, value in HEADERS.items())
 
 
@@ -64,7 +80,14 @@ class Refusals:
         self._allowed = not settings.cors
         self._knows_clients = settings.keys is None and not settings.rate
         self._places: Places = state.places
-        self._second = self._lines = self._silent = 0
+        self._second, self._lines, self._silent = 0.0, 0, 0
+        self._traced = False
+        self._refusal: list[bytes] = []  # before and after the identifier
+        self._written_at = -math.inf
+        busy = problems.KINDS[Busy]
+        self._one_more = state.metrics.requests.labels(LINES, record.outcome(busy.status)).inc
+        self._rejected = state.metrics.rejected.labels(busy.name).inc
+        self._took = state.metrics.request_seconds.observe
 
     def due(self, tasks: int) -> bool:
         """Whether a request for lines is likely to be refused; cheap.
@@ -84,29 +107,54 @@ class Refusals:
             headers: that the server adds.
         """
         began, path = time.perf_counter(), scope["path"]
-        if self._places.full(path, tasks):
-            error: Busy | None = crowded(self._places.limits[path in STREAMS], wait_s(self._state))
-        else:
-            error = self._queue_full(scope)
+        error = self._no_place(path) if self._places.full(path, tasks) else self._queue_full(scope)
         if error is None:
             return None
         name = record.introduce(scope)
         if path == LINES:
             scope["route"] = _ROUTE
-        kind: Callable[[str, float], Busy] = type(error)
-        status, scope["state"]["problem"], head, body = _written(
-            kind, str(error), error.headers["retry-after"], path.startswith("/v2")
-        )
+        status, scope["state"]["problem"], head, body = _written(*_facts(error), path.startswith("/v2"))
         record.finish(self._state.metrics, scope, status, time.perf_counter() - began, self._logged())
         return whole(head, headers, name, body)
 
+    def answer_unparsed(self, data: bytes, tasks: int, headers: Sequence[Header]) -> bytes | None:
+        """The answer to bytes that are one whole request for lines as most are; None if they are to be parsed.
+
+        Only where there is no place, and when so many are refused that the log has a line for them all: nothing of
+        the request matters but that it is one. It costs a fifth of ``answer`` and the parsing before it.
+
+        Args:
+            data: what a connection received.
+            tasks: as ``due`` has them.
+            headers: that the server adds.
+        """
+        began = time.monotonic()
+        told = self._lines < LOGGED or began // LOGGED_S != self._second or self._traced
+        if told or not self._allowed or not self._places.full(LINES, tasks):
+            return None
+        plain = _PLAIN.match(data)
+        if plain is None or plain.end() + int(plain[1]) != len(data):
+            return None
+        if began - self._written_at > REWRITTEN_S:
+            _, _, head, body = _written(*_facts(self._no_place(LINES)), False)
+            self._refusal, self._written_at = whole(head, headers, _NAME, body).split(_NAME.encode()), began
+        self._silent += 1
+        self._one_more()
+        self._rejected()
+        self._took(time.monotonic() - began)
+        return record.new_name().encode().join(self._refusal)
+
+    def _no_place(self, path: str) -> Busy:
+        return crowded(self._places.limits[path in STREAMS], wait_s(self._state))
+
     def _logged(self) -> bool:
         """Whether a refusal gets a line of the log: the first ones of a second do, the others are counted."""
-        second = int(time.monotonic())
+        second = time.monotonic() // LOGGED_S
         if second != self._second:
             if self._silent:
                 log.warning("%d more requests were refused within a second", self._silent)
             self._second, self._lines, self._silent = second, 0, 0
+            self._traced = telemetry.wanted()
         self._lines += 1
         self._silent += self._lines > LOGGED
         return self._lines <= LOGGED
@@ -122,6 +170,10 @@ class Refusals:
         except Busy as error:
             return error
         return None
+
+
+def _facts(error: Busy) -> tuple[Callable[[str, float], Busy], str, str]:
+    return type(error), str(error), error.headers["retry-after"]
 
 
 @lru_cache(maxsize=64)

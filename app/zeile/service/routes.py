@@ -33,9 +33,6 @@ PATH = "/v1/recognize"
 HEADERS = ("accept", "x-zeile-deadline-ms")
 """What the answer depends on besides the query and the body."""
 
-_SHORTLY_S = 0.1
-"""A single line is mostly read by then; only after that its client is listened for."""
-
 _BODIES = {
     "image/*": "an image of one text line",
     **dict.fromkeys(ZIP_TYPES, "images of text lines"),
@@ -101,7 +98,7 @@ async def _single(request: Request, image: bytes, asked: Options, issued: Ticket
     """What follows for one image as the body and JSON, which most requests are; without what many images need."""
     worker: Worker = request.app.state.worker
     began = time.perf_counter()
-    async with Watched(request, issued, _SHORTLY_S):
+    async with Watched(request, issued):
         answer = await worker.read([image], asked, issued)
         line = answer.lines[0]
         if isinstance(line, BadImage):

@@ -22,6 +22,11 @@ else:
     TRACES = True
 
 
+def wanted() -> bool:
+    """Whether somebody has set it up."""
+    return TRACES and not isinstance(api.get_tracer_provider(), api.ProxyTracerProvider)
+
+
 def trace(scope: Scope, route: str, status: int, seconds: float) -> None:
     """Tell of a request that has just ended.
 
@@ -31,8 +36,8 @@ def trace(scope: Scope, route: str, status: int, seconds: float) -> None:
         status: of its answer.
         seconds: that it took.
     """
-    if not TRACES or isinstance(api.get_tracer_provider(), api.ProxyTracerProvider):
-        return  # nobody has set it up
+    if not wanted():
+        return
     tracer = api.get_tracer("zeile")
     ended = time.time_ns()
     began = ended - int(seconds * 1e9)
