@@ -167,6 +167,7 @@ def test_many_are_told_without_being_parsed_what_the_first_one_is_told(
         pytest.param(POST + b"transfer-encoding: chunked\r\n\r\n2\r\nxx\r\n0\r\n\r\n", id="chunks"),
         pytest.param(POST + b"content-length: 2\r\ncontent-length: 2\r\n\r\nxx", id="two lengths"),
         pytest.param(b"post" + WHOLE[4:], id="no method"),
+        pytest.param(POST + 60 * b"accept: */*\r\n" + b"x: y\r\ncontent-length: 1\r\n\r\nx", id="a long head"),
     ],
 )
 def test_whatever_is_not_plain_is_parsed(
