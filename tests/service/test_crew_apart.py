@@ -144,13 +144,14 @@ def test_an_image_that_ends_the_process_has_an_answer_and_so_have_all_others(
     with_apart(models, test)
 
 
+@pytest.mark.parametrize("command", ["raise SystemExit(1)", "import os, time; os.closerange(0, 64); time.sleep(600)"])
 def test_a_process_that_never_starts_is_given_up_and_no_image_is_blamed(
-    models: Path, monkeypatch: pytest.MonkeyPatch
+    models: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     monkeypatch.setattr(crew_apart, "PAUSE_S", 0.001)
 
     async def test(service: Service) -> None:
-        monkeypatch.setattr(crew_talk, "COMMAND", (sys.executable, "-c", "raise SystemExit(1)"))
+        monkeypatch.setattr(crew_talk, "COMMAND", (sys.executable, "-c", command))
         os.kill(pid_of(service), signal.SIGKILL)
         with pytest.raises(Exception, match="the engine's process is gone"):
             await service.read(3)

@@ -12,7 +12,6 @@ its own answer if it ends the process once more.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import pickle
 import subprocess
@@ -77,6 +76,7 @@ class CrewApart:
         self._settings, self._model, self._metrics = settings, model, metrics
         self._done, self._failed = done, failed
         self._process: subprocess.Popen[bytes] | None = None
+        self._leaving: list[subprocess.Popen[bytes]] = []  # that went before it, and have not ended yet
         self._talk: Talk | None = None
         self._numbers: dict[Job, int] = {}
         self._jobs: dict[int, Job] = {}
@@ -119,6 +119,9 @@ class CrewApart:
             process.kill()
             process.wait()
             return False
+        finally:
+            for former in self._leaving:
+                former.wait()
         return True
 
     @property
@@ -367,6 +370,8 @@ class CrewApart:
             self._ends.update(self._inside.keys())
         if self._in_vain >= MOST_ENDS:
             self._given_up = True
+            if self._process is not None:
+                self._process.kill()
             self._fail_all(f"it ended {self._in_vain} times before it had read a line")
             return
         self._loop.call_later(PAUSE_S * 2**self._in_vain, self._again)
@@ -379,11 +384,13 @@ class CrewApart:
         self._hand_over([piece])
 
     def _again(self) -> None:
-        if not self._stopping:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                if self._process is not None:
-                    self._process.wait(0)
-            self._spawn()
+        if self._stopping:
+            return
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()  # it has closed its connection, and does not come back
+            self._leaving.append(self._process)
+        self._leaving = [process for process in self._leaving if process.poll() is None]
+        self._spawn()
 
     def _fail_all(self, because: str) -> None:
         error = DeviceError(f"the engine's process is gone: {because}; restart the service")
