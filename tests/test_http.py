@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -113,6 +115,20 @@ def test_who_gives_up_leaves_no_answer_to_the_next() -> None:
     ) as service:
         assert asyncio.run(ask(service.url)).body == b"2"
         assert service.connections == 2
+
+
+def test_a_closed_connection_is_not_kept_until_its_time_would_be_over() -> None:
+    async def ask(url: str) -> bool:
+        host = Host(url, timeout_s=600)
+        await host.ask(REQUEST)
+        connection = weakref.ref(host._free[0])
+        host.close()
+        await asyncio.sleep(0.01)
+        gc.collect()
+        return connection() is None
+
+    with faking(lambda asked: answer()) as service:
+        assert asyncio.run(ask(service.url))
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://host", "http://", "http://host:port", "http://host:70000"])

@@ -142,6 +142,8 @@ class Connection(asyncio.Protocol):
             self._answer(bytes(self._received))  # a body that the end of the connection ends
 
     def connection_lost(self, error: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()  # which would keep this until it goes off
         self._fail(Ended(f"the connection ended ({type(error).__name__})" if error else "the connection ended"))
 
     def _fail(self, error: NoAnswer) -> None:
