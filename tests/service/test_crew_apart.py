@@ -232,7 +232,7 @@ def test_lines_that_nobody_waits_for_are_dropped_there_too(models: Path) -> None
         kept = service.begun(2, service.ticket("kept"))
         await until(lambda: service.worker.waiting == 122)
         crew = crew_of(service)
-        assert (crew.queue.held["gone"], crew.queue.clients) == (70, 3)
+        assert (crew.queue.held_by("gone"), crew.queue.clients) == (70, 3)
         given_up.cancel()
         with pytest.raises(Expired, match="0 of 50 lines were read"):
             await late

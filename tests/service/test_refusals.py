@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,44 @@ def test_a_full_queue_is_told_at_the_door_as_it_is_inside(models: Path) -> None:
         for thread in waiting:
             thread.join()
     assert counted(app, "requests_total", endpoint="/v1/recognize", outcome="overloaded") == 3
+
+
+@pytest.mark.parametrize(("lines", "status", "kind"), [(28, 429, "too-fast"), (32, 503, "overloaded")])
+def test_many_are_told_of_a_full_queue_without_being_parsed(
+    models: Path, monkeypatch: pytest.MonkeyPatch, unparsed: list[bytes], lines: int, status: int, kind: str
+) -> None:
+    monkeypatch.setattr(refusals, "LOGGED", 1)
+    monkeypatch.setattr(refusals, "LOGGED_S", 1e9)
+    app = create_app(Settings(models=models, model="tiny/1", queue_lines=32))
+
+    def post(count: int) -> None:
+        assert client.post("/v1/recognize", files=count * [("files", ("a.png", LINE))]).status_code == 200
+
+    with running(app) as client, connect(client) as connection, ExitStack() as held:
+        let = held.enter_context(ExitStack())
+        let.enter_context(engine_held(app))
+        for number, (sent, waiting) in enumerate(((32, 0), (32, 0), (lines, lines)), 1):
+            held.callback(in_background(partial(post, sent)).join)
+            held.callback(let.close)
+            until(lambda: (len(app.state.worker._readings), app.state.worker.waiting) == (number, waiting))  # noqa: B023
+        told = []
+        for _ in range(3):
+            connection.sendall(WHOLE)
+            head, problem = one_answer(connection)
+            assert (problem["status"], problem["type"]) == (status, f"urn:zeile:problem:{kind}")
+            told.append((head.pop("x-request-id") and head, problem))
+        assert told[1:] == told[:1] * 2
+        assert counted(app, "rejected_total", reason=kind) == 3
+        assert counted(app, "requests_total", endpoint="/v1/recognize", outcome="overloaded") == 3
+        if status == 429:  # it is said to the one that has the lines, and to nobody else
+            with socket.create_connection(
+                (client.base_url.host, client.base_url.port or 80), 60, ("127.0.0.2", 0)
+            ) as other:
+                other.sendall(WHOLE)
+                until(lambda: len(app.state.worker._readings) == 4)
+                let.close()
+                assert len(one_answer(other)[1]["lines"]) == 1
+    assert unparsed == [WHOLE, WHOLE]
 
 
 def test_many_are_told_without_being_parsed_what_the_first_one_is_told(

@@ -135,7 +135,7 @@ class Connection(HttpToolsProtocol):
         """The answer to a request that need not be parsed, if these bytes are one."""
         if self.transport.get_write_buffer_size() > UNREAD_BYTES:
             return None
-        return self.refusals.answer_unparsed(data, len(self.tasks), self.server_state.default_headers)
+        return self.refusals.answer_unparsed(data, self.client, len(self.tasks), self.server_state.default_headers)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

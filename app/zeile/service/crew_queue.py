@@ -23,10 +23,9 @@ class Queue:
         self._number = 0
         self.lines = self.bytes = 0
 
-    @property
-    def held(self) -> Counter[str]:
-        """Of the lines, those of each client."""
-        return self._held + Counter(self._state.held)
+    def held_by(self, client: str) -> int:
+        """Of the lines, those of a client."""
+        return self._held[client] + self._state.held.get(client, 0)
 
     @property
     def clients(self) -> int:

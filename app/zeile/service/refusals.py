@@ -7,10 +7,10 @@ Otherwise four times the load that can be served leaves little time to serve any
 from __future__ import annotations
 
 import logging
-import math
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from types import SimpleNamespace
@@ -37,6 +37,9 @@ LOGGED_S = 1
 
 REWRITTEN_S = 0.1
 """Seconds until what is answered to many is looked at again: how soon they may come back hardly changes meanwhile."""
+
+WORDED = 256
+"""Clients that are answered from the same wording each; more are worded anew."""
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +70,21 @@ def whole(head: bytes, headers: Sequence[Header], name: str, body: bytes) -> byt
     return b"%b%b%bx-request-id: %b\r\n\r\n%b" % (head, _SAFE, added, name.encode(), body)
 
 
+@dataclass(frozen=True)
+class _Worded:
+    """A refusal that is given to many.
+
+    Attributes:
+        at: when it was worded.
+        answer: before and after the request's identifier.
+        count: counts one more in the metrics.
+    """
+
+    at: float
+    answer: Sequence[bytes]
+    count: Callable[[], None]
+
+
 class Refusals:
     """Answers for the connections of an app, whole and in bytes.
 
@@ -83,11 +101,7 @@ class Refusals:
         self._places: Places = state.places
         self._second, self._lines, self._silent = 0.0, 0, 0
         self._traced = False
-        self._refusal: list[bytes] = []  # before and after the identifier
-        self._written_at = -math.inf
-        busy = problems.KINDS[Busy]
-        self._one_more = state.metrics.requests.labels(LINES, record.outcome(busy.status)).inc
-        self._rejected = state.metrics.rejected.labels(busy.name).inc
+        self._worded: dict[tuple[type[Busy | None], str], _Worded] = {}  # by client, where the queue has no room for it
         self._took = state.metrics.request_seconds.observe
 
     def due(self, tasks: int) -> bool:
@@ -96,8 +110,12 @@ class Refusals:
         Args:
             tasks: of requests that run, or are about to.
         """
+        return self._allowed and (self._places.full(LINES, tasks) or self._crowded)
+
+    @property
+    def _crowded(self) -> bool:
         worker: Worker | None = getattr(self._state, "worker", None)
-        return self._allowed and (self._places.full(LINES, tasks) or (worker is not None and worker.crowded))
+        return worker is not None and worker.crowded
 
     def answer(self, scope: Scope, tasks: int, headers: Sequence[Header]) -> bytes | None:
         """The answer to a request that is refused, noted as ``record.Record`` notes it; None if the app is to answer.
@@ -118,32 +136,53 @@ class Refusals:
         record.finish(self._state.metrics, scope, status, time.perf_counter() - began, self._logged())
         return whole(head, headers, name, body)
 
-    def answer_unparsed(self, data: bytes, tasks: int, headers: Sequence[Header]) -> bytes | None:
+    def answer_unparsed(
+        self, data: bytes, client: tuple[str, int] | None, tasks: int, headers: Sequence[Header]
+    ) -> bytes | None:
         """The answer to bytes that are one whole request for lines as most are; None if they are to be parsed.
 
-        Only where there is no place, and once so many are refused that the log has one line for them all: then nothing
-        of a request matters but that it is one. Costs a quarter of parsing it and ``answer``.
+        Only once so many are refused that the log has one line for them all: then nothing of a request matters but that
+        it is one. Costs a quarter of parsing it and ``answer``.
 
         Args:
             data: what a connection received.
+            client: at its other end, as a scope has it.
             tasks: as ``due`` has them.
             headers: that the server adds.
         """
         began = time.monotonic()
-        told = self._lines < LOGGED or began // LOGGED_S != self._second or self._traced
-        if told or not self._allowed or not self._places.full(LINES, tasks):
+        if self._lines < LOGGED or began // LOGGED_S != self._second or self._traced or not self._allowed:
             return None
+        who, error = "", None
+        if not self._places.full(LINES, tasks):
+            who = record.address({"client": client})
+            error = self._refused(who) if self._crowded else None
+            if error is None:
+                return None
         plain = _PLAIN.match(data)
         if plain is None or plain.end() + int(plain[1]) != len(data):
             return None
-        if began - self._written_at > REWRITTEN_S:
-            _, _, head, body = _written(*_facts(self._no_place(LINES)), False)
-            self._refusal, self._written_at = whole(head, headers, _NAME, body).split(_NAME.encode()), began
+        worded = self._worded.get((type(error), who))
+        if worded is None or began - worded.at > REWRITTEN_S:
+            if len(self._worded) >= WORDED:
+                self._worded.clear()
+            worded = self._word(error or self._no_place(LINES), headers, began)
+            self._worded[type(error), who] = worded
         self._silent += 1
-        self._one_more()
-        self._rejected()
+        worded.count()
         self._took(time.monotonic() - began)
-        return record.new_name().encode().join(self._refusal)
+        return record.new_name().encode().join(worded.answer)
+
+    def _word(self, error: Busy, headers: Sequence[Header], now: float) -> _Worded:
+        status, problem, head, body = _written(*_facts(error), False)
+        metrics = self._state.metrics
+        requests, rejected = metrics.requests.labels(LINES, record.outcome(status)), metrics.rejected.labels(problem)
+
+        def count() -> None:
+            requests.inc()
+            rejected.inc()
+
+        return _Worded(now, whole(head, headers, _NAME, body).split(_NAME.encode()), count)
 
     def _no_place(self, path: str) -> Busy:
         return crowded(self._places.limits[path in STREAMS], wait_s(self._state))
@@ -163,10 +202,15 @@ class Refusals:
     def _queue_full(self, scope: Scope) -> Busy | None:
         """Why the queue takes nothing of a request that asks for nothing special."""
         special = scope["query_string"] or any(name in _ELSEWHERE for name, _ in scope["headers"])
-        if scope["path"] != LINES or scope["method"] != "POST" or special or not self._knows_clients:
+        if scope["path"] != LINES or scope["method"] != "POST" or special:
+            return None
+        return self._refused(record.address(scope))
+
+    def _refused(self, client: str) -> Busy | None:
+        """Why the queue takes nothing of a client now."""
+        if not self._knows_clients:
             return None
         try:
-            client = record.address(scope)
             self._state.worker.check(Ticket("", client, deadline=time.monotonic() + self._deadline_s))
         except Busy as error:
             return error

@@ -61,6 +61,10 @@ class Scheduler:
         """Clients with lines that wait."""
         return len(self.held)
 
+    def held_by(self, client: str) -> int:
+        """Of the lines, those of a client."""
+        return self.held[client]
+
     @property
     def later(self) -> bool:
         """Whether the engine has something to do after this batch."""

@@ -212,7 +212,7 @@ class Worker:
                 "ask again when Retry-After says",
                 crew.seconds(waiting),
             )
-        held = crew.queue.held[ticket.client]
+        held = crew.queue.held_by(ticket.client)
         if waiting >= most - most // KEPT and held >= most // KEPT:
             raise TooFast(
                 f"client {ticket.client!r} has {held} of the {waiting} lines that wait, and the last eighth of {most} "
