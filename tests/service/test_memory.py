@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
+import httpx
 import pytest
+from tests.models import line_png
+from tests.service.raw import until
 
 import zeile
+from zeile.service.memory import GARBAGE
 
 IMAGES = """
 import re, sys, threading
@@ -55,3 +61,24 @@ def grown_mib(given_back: str) -> float:
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 def test_memory_of_images_that_are_gone_is_given_back() -> None:
     assert grown_mib("yes") < 3
+
+
+def test_circles_are_looked_for_when_nothing_is_worked_on(service: httpx.Client) -> None:
+    class Circle:
+        def __init__(self) -> None:
+            self.itself = self
+
+    def ask() -> None:
+        service.post("/v1/recognize", content=line_png(1), headers={"content-type": "image/png"})
+
+    gc.collect()
+    gc.disable()
+    try:
+        few = weakref.ref(Circle())
+        ask()
+        assert few() is not None, "that would cost every request"
+        many = [weakref.ref(Circle()) for _ in range(GARBAGE)]
+        ask()
+        until(lambda: few() is many[-1]() is None)
+    finally:
+        gc.enable()

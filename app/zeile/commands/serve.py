@@ -43,7 +43,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            memory.leave_alone()
+            memory.leave_alone(memory.BUSY)
             print(self._where, flush=True)
             notify("READY=1")
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from zeile.service import problems
+from zeile.service import memory, problems
 from zeile.service.problems import BodyTooLarge, NotAllowed, Overloaded, TooSlow
 from zeile.service.waiting import within
 
@@ -140,6 +140,8 @@ class InFlight:
             await self.app(scope, receive, send)
         finally:
             places.taken[stream] -= 1
+            if not places.taken[False]:
+                memory.tidy()
 
 
 def crowded(limit: int, wait: float) -> Overloaded:

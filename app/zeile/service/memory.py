@@ -18,6 +18,10 @@ MAPPED_BYTES = 1 << 20
 GARBAGE = 20_000
 """Objects more than before, after which circles among them are looked for."""
 
+BUSY = 500_000
+"""The same while requests are worked on: those that wait have a hundred thousand objects, and looking at them all for
+circles that are hardly ever there would stop the service for a tenth of a second, several times in one."""
+
 _MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
 
 
@@ -32,11 +36,20 @@ def give_back() -> bool:
     return bool(mallopt(_MMAP_THRESHOLD, MAPPED_BYTES))
 
 
-def leave_alone() -> None:
+def leave_alone(garbage: int = GARBAGE) -> None:
     """Take what there is now for good: the garbage collector looks at what comes later only, and not at every turn.
 
     What a request leaves behind is freed without it; it only finds circles, which are few.
+
+    Args:
+        garbage: objects more than before, after which it looks by itself.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GARBAGE)
+    gc.set_threshold(garbage)
+
+
+def tidy() -> None:
+    """Have the garbage collector look if it may find something; for moments at which nothing is worked on."""
+    if gc.get_count()[0] > GARBAGE:
+        gc.collect()
