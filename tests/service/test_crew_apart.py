@@ -28,11 +28,11 @@ from zeile.image import Limits
 from zeile.pipeline import Alternative, Character, Line
 from zeile.service import crew_apart, crew_talk
 from zeile.service.app import create_app
+from zeile.service.batch import Answer
 from zeile.service.crew_apart import CrewApart
 from zeile.service.crew_messages import Unpacker, flat, packed, unflat
 from zeile.service.engines import Options
 from zeile.service.problems import Expired, Overloaded
-from zeile.service.worker import Answer
 from zeile.settings import Settings
 
 POISONED = (sys.executable, str(Path(__file__).with_name("poisoned.py")))

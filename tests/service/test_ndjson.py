@@ -23,12 +23,11 @@ from zeile.service import schemas
 from zeile.service.acknowledge import Acknowledged
 from zeile.service.app import create_app
 from zeile.service.archives import Archive, Member
-from zeile.service.batch import Stages
+from zeile.service.batch import Answer, Stages
 from zeile.service.images import AHEAD, CHUNK_LINES, Part
 from zeile.service.problems import Unlogged
 from zeile.service.streaming import rows
 from zeile.service.ticket import Ticket
-from zeile.service.worker import Answer
 from zeile.settings import Settings
 
 ZIP = {"content-type": "application/zip"}

@@ -26,13 +26,12 @@ from zeile.errors import BadImage, ImageTooLarge, LineTooWide
 from zeile.formats import Box, Region
 from zeile.manifest import load_model
 from zeile.pipeline import Alternative, prepare
-from zeile.service.batch import Stages
+from zeile.service.batch import Answer, Stages
 from zeile.service.engines import Options
 from zeile.service.problems import kind_of
 from zeile.service.provenance import canonical, for_documents, provenance
 from zeile.service.provenance_schema import Provenance
 from zeile.service.ticket import Ticket
-from zeile.service.worker import Answer
 from zeile.settings import Settings
 
 IMAGES = {"a_png": line_png(1), "b_png": line_png(2, height=60, width=500), "blank_png": b"", "c_png": b"no image"}

@@ -14,9 +14,9 @@ from tests.models import line_png
 from tests.service.working import Held, Service, stopped, until, with_worker
 
 from zeile.errors import BadImage, BadSettings, DeviceError
+from zeile.service.batch import Answer
 from zeile.service.engines import Options
 from zeile.service.problems import Expired, Overloaded, TooFast
-from zeile.service.worker import Answer
 
 
 def test_a_deadline_ends_a_request_while_the_engine_hangs_and_its_lines_are_not_read(

@@ -13,12 +13,13 @@ from tests.models import line_png
 
 from zeile.device import Device, Frames, Scores
 from zeile.errors import LineTooWide
+from zeile.service.batch import Answer
 from zeile.service.engines import Options
 from zeile.service.metrics import Metrics
 from zeile.service.registry import Registry
 from zeile.service.scheduler import AHEAD_LINES
 from zeile.service.ticket import Ticket
-from zeile.service.worker import Answer, Worker
+from zeile.service.worker import Worker
 from zeile.settings import Settings
 
 PATIENCE_S = 60.0

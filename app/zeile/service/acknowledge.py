@@ -12,10 +12,10 @@ from starlette.concurrency import run_in_threadpool
 
 from zeile.formats import Region
 from zeile.service.audit import Receipt
+from zeile.service.batch import Answer
 from zeile.service.engines import Options
 from zeile.service.provenance import provenance
 from zeile.service.ticket import Ticket
-from zeile.service.worker import Answer
 
 Result = TypeVar("Result")
 

@@ -17,9 +17,8 @@ from zeile.errors import ZeileError
 from zeile.formats import Region
 from zeile.manifest import Model
 from zeile.pipeline import Line
-from zeile.service.batch import Stages
+from zeile.service.batch import Answer, Stages
 from zeile.service.problems import problem
-from zeile.service.worker import Answer
 
 _SURE = [value / CERTAIN for value in range(CERTAIN + 1)]
 

@@ -142,6 +142,31 @@ class Piece:
         return self.columns + self.size[0] * self.size[1] // PIXELS_PER_COLUMN
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What became of images, in their order.
+
+    Attributes:
+        lines: for each image its line, or why there is none.
+        sizes: for each its width and height in pixels; zeros if it could not be decoded.
+        inputs: for each the SHA-256 of what was given, hexadecimal, see ``digest``.
+        stages: where the time went.
+        model: that read them.
+        engine: facts of the engine that read the last of them; empty if it read none.
+        engines: of all that did, in order.
+        frames: for each image the SHA-256 of what the engine read of it; empty if it could not be prepared.
+    """
+
+    lines: Sequence[Line | BadImage]
+    sizes: Sequence[tuple[int, int]]
+    inputs: Sequence[str]
+    stages: Stages
+    model: Model
+    engine: dict[str, Any]
+    engines: tuple[dict[str, Any], ...]
+    frames: Sequence[str] = ()
+
+
 def pieces_of(job: Job, images: Sequence[bytes | Grey], first: int) -> list[Piece]:
     """Pieces of images that come now, the first of them at place ``first`` of the job."""
     now = time.monotonic()

@@ -20,12 +20,12 @@ from starlette.concurrency import run_in_threadpool
 from zeile.errors import BadImage, bare
 from zeile.pipeline import Line
 from zeile.service.archives import Archive, ArchiveLimits, Member
-from zeile.service.batch import Grey, Stages
+from zeile.service.batch import Answer, Grey, Stages
 from zeile.service.engines import Options
 from zeile.service.problems import ArchiveTooLarge
 from zeile.service.ticket import Ticket
 from zeile.service.uploads import ZIP_TYPES, Upload, uploads
-from zeile.service.worker import Answer, Worker
+from zeile.service.worker import Worker
 from zeile.settings import Settings
 
 CHUNK_LINES = 32

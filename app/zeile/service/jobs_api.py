@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from zeile.service import answers, description, job_schemas
 from zeile.service.acknowledge import Acknowledged, acknowledged
 from zeile.service.asking import Asking, Watched, requires
+from zeile.service.batch import Answer
 from zeile.service.engines import Options
 from zeile.service.images import limits_of
 from zeile.service.jobs import Job, Jobs
@@ -23,7 +24,6 @@ from zeile.service.problems import Expired
 from zeile.service.sweep import concurrencies
 from zeile.service.ticket import Ticket
 from zeile.service.uploads import ZIP_TYPES, uploads
-from zeile.service.worker import Answer
 
 router = APIRouter(dependencies=[Depends(requires("measure"))])
 

@@ -25,14 +25,14 @@ from zeile.samples import Sample, count_lines, open_lines
 from zeile.service import answers
 from zeile.service.acknowledge import Acknowledged
 from zeile.service.archives import Archive, ArchiveLimits
-from zeile.service.batch import Stages
+from zeile.service.batch import Answer, Stages
 from zeile.service.engines import Options
 from zeile.service.images import CHUNK_BYTES, CHUNK_LINES, Chunk, Part, read_chunks
 from zeile.service.problems import BadForm, Overloaded
 from zeile.service.provenance import canonical
 from zeile.service.ticket import Ticket
 from zeile.service.uploads import Upload
-from zeile.service.worker import Answer, Worker
+from zeile.service.worker import Worker
 from zeile.zips import DAMAGE
 
 MAX_MANIFEST_BYTES = 16 << 20

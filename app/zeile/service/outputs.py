@@ -17,9 +17,9 @@ from starlette.types import Receive, Scope, Send
 
 from zeile import formats
 from zeile.formats import Page
+from zeile.service.batch import Answer
 from zeile.service.problems import NotAcceptable
 from zeile.service.provenance import for_documents
-from zeile.service.worker import Answer
 
 Format = Literal["json", "text", "tsv", "hocr", "alto", "page", "ndjson"]
 

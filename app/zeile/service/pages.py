@@ -16,11 +16,11 @@ from starlette.concurrency import run_in_threadpool
 
 from zeile.errors import BadDocument
 from zeile.formats import DocumentLimits, Page, ReadLine, Region, cut_lines, read_regions, segment
-from zeile.service.batch import Grey
+from zeile.service.batch import Answer, Grey
 from zeile.service.images import CHUNK_LINES, Chunk
 from zeile.service.problems import Expired
 from zeile.service.ticket import Ticket
-from zeile.service.worker import Answer, Worker
+from zeile.service.worker import Worker
 from zeile.settings import Settings
 
 AT_A_TIME = 2

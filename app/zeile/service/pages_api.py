@@ -16,6 +16,7 @@ from zeile.errors import BadSettings
 from zeile.service import answers, description, outputs, schemas
 from zeile.service.acknowledge import Acknowledged, acknowledged
 from zeile.service.asking import Asking, Watched, requires
+from zeile.service.batch import Answer
 from zeile.service.images import joined, read_chunks
 from zeile.service.options import Asked, Working
 from zeile.service.outputs import MEDIA_TYPES, Format, Streamed
@@ -24,7 +25,6 @@ from zeile.service.problems import BadForm
 from zeile.service.provenance import for_documents
 from zeile.service.streaming import rows
 from zeile.service.uploads import FIELDS, Upload, uploads
-from zeile.service.worker import Answer
 
 router = APIRouter(dependencies=[Depends(requires("read"))])
 

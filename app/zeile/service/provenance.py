@@ -40,9 +40,9 @@ from zeile.pipeline import Line
 from zeile.service.logs import second
 
 if TYPE_CHECKING:
+    from zeile.service.batch import Answer
     from zeile.service.engines import Options
     from zeile.service.ticket import Ticket
-    from zeile.service.worker import Answer
 
 FORMAT, FORMAT_VERSION = "zeile-provenance", 1
 

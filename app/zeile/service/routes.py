@@ -15,6 +15,7 @@ from zeile.formats import line_page
 from zeile.service import answers, description, outputs, schemas
 from zeile.service.acknowledge import Acknowledged, acknowledged
 from zeile.service.asking import OnTerms, Terms, Watched, requires, ticket
+from zeile.service.batch import Answer
 from zeile.service.engines import Options
 from zeile.service.images import Image, Part, fetched, joined, read_chunks, sent_images
 from zeile.service.options import Wished, Wishes, options
@@ -24,7 +25,7 @@ from zeile.service.remembering import worked_out
 from zeile.service.streaming import Acknowledge, rows
 from zeile.service.ticket import Ticket
 from zeile.service.uploads import MAX_FILES, ZIP_TYPES, short_body
-from zeile.service.worker import Answer, Worker
+from zeile.service.worker import Worker
 
 may_read = requires("read")
 router = APIRouter(dependencies=[Depends(may_read)])

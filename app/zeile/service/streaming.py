@@ -22,11 +22,10 @@ from starlette.requests import ClientDisconnect
 from zeile.errors import BadImage
 from zeile.service import answers
 from zeile.service.acknowledge import Acknowledged
-from zeile.service.batch import Stages
+from zeile.service.batch import Answer, Stages
 from zeile.service.images import Part
 from zeile.service.problems import problem
 from zeile.service.ticket import Ticket
-from zeile.service.worker import Answer
 
 log = logging.getLogger(__name__)
 

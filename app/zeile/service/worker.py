@@ -13,6 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,9 +21,8 @@ from typing import Any
 
 from zeile.errors import BadImage
 from zeile.image import Limits, decode
-from zeile.manifest import Model
 from zeile.pipeline import Line
-from zeile.service.batch import BATCH_LINES, Grey, Job, Piece, Run, Stages, pieces_of, total
+from zeile.service.batch import BATCH_LINES, Answer, Grey, Job, Piece, Run, Stages, pieces_of, total
 from zeile.service.crew import FAILED, Crew
 from zeile.service.crew_apart import CrewApart
 from zeile.service.engines import BOARDS, Engines, Options
@@ -30,6 +30,7 @@ from zeile.service.metrics import Metrics
 from zeile.service.problems import Expired, NotReady, Overloaded, TooFast
 from zeile.service.registry import Registry
 from zeile.service.ticket import Ticket
+from zeile.service.waiting import GivingWay
 from zeile.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -43,33 +44,12 @@ UNTRUSTED_S = 10.0
 DRAIN_S = 20.0
 """Seconds that requests are given to finish when the service stops."""
 
+BULK_WAITS_S = 0.01
+"""Seconds that what was read for a bulk request waits at most for requests that are not: what its client is told, and
+what the client asks for next, costs as much time as reading did."""
+
 INSIDE_LINES = 4 * BATCH_LINES
 """Lines of one call that wait in the queue; the others wait outside, so that it has room for other requests."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What became of images, in their order.
-
-    Attributes:
-        lines: for each image its line, or why there is none.
-        sizes: for each its width and height in pixels; zeros if it could not be decoded.
-        inputs: for each the SHA-256 of what was given, hexadecimal, see ``batch.digest``.
-        stages: where the time went.
-        model: that read them.
-        engine: facts of the engine that read the last of them; empty if it read none.
-        engines: of all that did, in order.
-        frames: for each image the SHA-256 of what the engine read of it; empty if it could not be prepared.
-    """
-
-    lines: Sequence[Line | BadImage]
-    sizes: Sequence[tuple[int, int]]
-    inputs: Sequence[str]
-    stages: Stages
-    model: Model
-    engine: dict[str, Any]
-    engines: tuple[dict[str, Any], ...]
-    frames: Sequence[str] = ()
 
 
 @dataclass(eq=False)
@@ -107,6 +87,7 @@ class Worker:
             )
         self._readings: dict[Job, _Reading] = {}
         self._outside: deque[_Reading] = deque()  # those with images that are not in the queue yet
+        self._bulk = GivingWay(BULK_WAITS_S)
         self._stopping = False
         self._distrusted: str | None = None  # why the engine is not trusted
         metrics.queue_lines.set_function(lambda: self.waiting)
@@ -262,7 +243,8 @@ class Worker:
         self._feed()
         timer = self._loop.call_later(min(ticket.left_s, 1e6), self._expire, reading)
         try:
-            return await reading.future
+            with nullcontext() if ticket.bulk else self._bulk.held():
+                return await reading.future
         finally:
             timer.cancel()
             if reading.job in self._readings:
@@ -329,10 +311,17 @@ class Worker:
             if reading is None or piece.result is None:
                 continue
             reading.settled += 1
-            if reading.settled == len(reading.images) and not reading.future.done():
-                del self._readings[piece.job]
-                reading.future.set_result(self._answer(reading))
+            if reading.settled == len(reading.images):
+                if piece.job.ticket.bulk:
+                    self._bulk.call(partial(self._finish, reading))
+                else:
+                    self._finish(reading)
         self._feed()
+
+    def _finish(self, reading: _Reading) -> None:
+        if not reading.future.done():
+            del self._readings[reading.job]
+            reading.future.set_result(self._answer(reading))
 
     def _answer(self, reading: _Reading) -> Answer:
         pieces, model, metrics = reading.pieces, reading.job.model, self._metrics
