@@ -93,7 +93,7 @@ class Caller:
             reply = await self.host.ask(self._requests[number % len(self._requests)])
         except NoAnswer as error:
             return Outcome(NO_ANSWER, problem=str(error))
-        if reply.status in (429, 503) and "retry-after" not in reply.headers:
+        if reply.status in (429, 503) and not reply.header("retry-after"):
             self.unexplained += 1
         return Outcome(reply.status, lines=self._files if reply.status == 200 else 0)
 

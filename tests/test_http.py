@@ -52,6 +52,7 @@ def test_connections_are_kept_and_headers_found_whatever_their_case() -> None:
         replies = asked(service.url, times=20)
     assert service.connections == 1
     assert {(reply.status, reply.headers["retry-after"]) for reply in replies} == {(503, "2")}
+    assert (replies[0].header("retry-after"), replies[0].header("after"), replies[0].header("x")) == ("2", "", "")
 
 
 def test_answers_without_a_body_end_at_once() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import resource
 import ssl
 from collections import deque
@@ -21,6 +22,7 @@ from zeile.errors import BadSettings
 MAX_CONNECTIONS = 4096
 MAX_HEAD = 1 << 16
 _NO_BODY = (204, 304)
+_FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding|connection)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
 
 
 def allow_connections() -> None:
@@ -52,13 +54,25 @@ class Reply:
 
     Attributes:
         status: of HTTP.
-        headers: by lower-case name.
+        head: its first line and its headers as they came, up to the empty line.
         body: without its transfer coding.
     """
 
     status: int
-    headers: dict[str, str]
+    head: bytes
     body: bytes
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """All of them, by lower-case name; ``header`` is cheaper for one."""
+        lines = (line.partition(":") for line in self.head.decode("latin-1").split("\r\n")[1:])
+        return {name.lower(): value.strip() for name, _, value in lines}
+
+    def header(self, name: str) -> str:
+        """One of them, by lower-case name; empty if it is not there."""
+        before = b"\r\n%b:" % name.encode()
+        found = self.head.lower().find(before)
+        return self.head[found + len(before) :].partition(b"\r\n")[0].strip().decode("latin-1") if found >= 0 else ""
 
 
 class Connection(asyncio.Protocol):
@@ -68,7 +82,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
-        self._head: tuple[int, dict[str, str]] | None = None
+        self._head: tuple[int, bytes, dict[bytes, bytes]] | None = None  # the last are what says where the body ends
         self._body = bytearray()
         self._waiting: asyncio.Future[Reply] | None = None
         self._timer: asyncio.TimerHandle | None = None  # one for many requests; may go off too early
@@ -158,17 +172,14 @@ class Connection(asyncio.Protocol):
                 if len(self._received) > MAX_HEAD:
                     raise ValueError
                 return
-            first, *lines = self._received[:end].decode("latin-1").split("\r\n")
+            head = bytes(self._received[:end])
             del self._received[: end + 4]
-            version, status = first.split(" ", 2)[:2]
-            if not version.startswith("HTTP/1."):
+            version, status = head.partition(b"\r\n")[0].split(b" ", 2)[:2]
+            if not version.startswith(b"HTTP/1."):
                 raise ValueError
-            headers = {}
-            for line in lines:
-                name, _, value = line.partition(":")
-                headers[name.lower()] = value.strip()
             if int(status) >= 200:  # before it, 100 Continue and the like may come
-                self._head = int(status), headers
+                framing = {name.lower(): value.strip().lower() for name, value in _FRAMING.findall(head)}
+                self._head = int(status), head, framing
         if self._head[0] in _NO_BODY:
             self._answer(b"")
         elif self._chunked():
@@ -190,20 +201,20 @@ class Connection(asyncio.Protocol):
                 return
 
     def _chunked(self) -> bool:
-        return self._head is not None and "chunked" in self._head[1].get("transfer-encoding", "").lower()
+        return self._head is not None and b"chunked" in self._head[2].get(b"transfer-encoding", b"")
 
     def _length(self) -> int | None:
-        found = self._head[1].get("content-length") if self._head is not None else None
+        found = self._head[2].get(b"content-length") if self._head is not None else None
         return None if found is None else int(found)
 
     def _answer(self, body: bytes) -> None:
         if self._head is None or self._waiting is None:
             raise ValueError
-        status, headers = self._head
+        status, head, framing = self._head
         self._head, self._body = None, bytearray()
-        self.usable = self.usable and headers.get("connection", "").lower() != "close"
+        self.usable = self.usable and framing.get(b"connection") != b"close"
         if not self._waiting.done():
-            self._waiting.set_result(Reply(status, headers, body))
+            self._waiting.set_result(Reply(status, head, body))
 
 
 class Host:

@@ -185,8 +185,8 @@ class Sender:
 
 def _problem(reply: Reply) -> str:
     """What is wrong with an answer that turns the request down; nothing if it is as it should be."""
-    if reply.status in (429, 503) and "retry-after" not in reply.headers:
+    if reply.status in (429, 503) and not reply.header("retry-after"):
         return f"{reply.status} without Retry-After"
-    if reply.status >= 400 and not reply.headers.get("content-type", "").startswith("application/problem+json"):
+    if reply.status >= 400 and not reply.header("content-type").startswith("application/problem+json"):
         return f"{reply.status} without problem+json"
     return ""

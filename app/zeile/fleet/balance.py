@@ -156,7 +156,7 @@ class Fleet:
         elif reply.status >= 500:
             member.fault(reply, now)
             return True
-        elif "content-length" not in reply.headers and "transfer-encoding" not in reply.headers and reply.body:
+        elif not (reply.header("content-length") or reply.header("transfer-encoding")) and reply.body:
             raise NoAnswer("the answer has no length, so nobody can tell whether it is whole")
         else:
             member.answer(seconds, now)

@@ -96,7 +96,7 @@ class Member:
     def full(self, reply: Reply, now: float) -> None:
         """Note an answer that says that it has no time now; the request still counts as on its way."""
         self.said = summary(reply)
-        asked = reply.headers.get("retry-after", "")[:9]
+        asked = reply.header("retry-after")[:9]
         self._rest(now, min(LONGEST_S, float(asked) if asked.isdecimal() else 1.0))
         self._takes = max(1, min(self._takes, self.on_way - 1))
         self._rises_at = self._rests_until + RISE_S
@@ -166,7 +166,7 @@ class Member:
 def summary(reply: Reply) -> str:
     """An answer in a few words: its status, and of a problem (RFC 9457) what is wrong."""
     detail = ""
-    if reply.headers.get("content-type", "").startswith("application/problem+json"):
+    if reply.header("content-type").startswith("application/problem+json"):
         try:
             detail = str(json.loads(reply.body)["detail"])
         except (ValueError, KeyError, TypeError):
