@@ -54,18 +54,28 @@ class Device(Protocol):
     ) -> None: ...
 
 
+def shaped(frames: Frames, network: Network) -> Frames:
+    """The frames, in C order, if they have the shape that the network reads.
+
+    Raises:
+        DeviceError: wrong dtype or shape.
+    """
+    width = network.input_codes.size
+    if frames.dtype != np.uint8 or frames.ndim != 2 or frames.shape[1] != width:
+        raise DeviceError(f"frames are {frames.dtype} {frames.shape}, the model needs uint8 (T, {width})")
+    return np.ascontiguousarray(frames)
+
+
 def checked(frames: Frames, network: Network) -> Frames:
-    """The frames, if they are what the network reads.
+    """The same, if they also have no code that the network does not know.
 
     Raises:
         DeviceError: wrong dtype or shape, or a code beyond ``pixel_bits`` bits.
     """
-    width, top = network.input_codes.size, network.input_codes.largest
-    if frames.dtype != np.uint8 or frames.ndim != 2 or frames.shape[1] != width:
-        raise DeviceError(f"frames are {frames.dtype} {frames.shape}, the model needs uint8 (T, {width})")
+    frames, top = shaped(frames, network), network.input_codes.largest
     if top < 255 and frames.size and (largest := int(frames.max())) > top:
         raise DeviceError(f"a pixel code is {largest}, the model's pixels have {network.pixel_bits} bits")
-    return np.ascontiguousarray(frames)
+    return frames
 
 
 def _cpu(network: Network, threads: int, settings: Settings | None) -> Device:

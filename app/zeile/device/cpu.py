@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from zeile import native
-from zeile.device import Frames, Scores, checked
+from zeile.device import Frames, Scores, shaped
 from zeile.errors import DeviceError
 from zeile.network import Network
 
@@ -61,7 +61,10 @@ class Cpu:
         """Scores of several lines, each as if alone; the GIL is free meanwhile."""
         if self._engine is None:
             raise DeviceError("native engine: closed")
-        return self._engine.run([checked(frames, self.network) for frames in lines])
+        try:
+            return self._engine.run([shaped(frames, self.network) for frames in lines])
+        except ValueError as error:  # a code beyond pixel_bits bits
+            raise DeviceError(str(error)) from None
 
     def close(self) -> None:
         """Release threads and weights."""

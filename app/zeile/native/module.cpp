@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The Python face of the engine; everything behind it is free of Python.
+// The Python face of the engine; everything behind it is free of Python, and trusts what it is given.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "engine.hpp"
@@ -28,6 +29,17 @@ Scores empty_scores(size_t steps, size_t classes) {
   return Scores(data, {steps, classes}, owner);
 }
 
+// Here, because Python would give up its lock for each line to find the largest, and wait to have it back.
+void check_codes(const Model& model, const Line& line) {
+  const uint8_t* const end = line.frames + size_t(line.count) * model.frame_size();
+  uint8_t largest = 0;
+  for (const uint8_t* code = line.frames; code != end; ++code) largest = std::max(largest, *code);
+  if (largest >> model.input.bits) {
+    throw std::invalid_argument("a pixel code is " + std::to_string(largest) + ", the model's pixels have " +
+                                std::to_string(model.input.bits) + " bits");
+  }
+}
+
 std::vector<Scores> run(Engine& engine, const std::vector<Frames>& batch) {
   std::vector<Line> lines;
   std::vector<Scores> scores;
@@ -42,6 +54,7 @@ std::vector<Scores> run(Engine& engine, const std::vector<Frames>& batch) {
     lines.push_back({frames.data(), count, scores.back().data()});
   }
   nb::gil_scoped_release released;
+  for (const Line& line : lines) check_codes(model, line);
   engine.run(lines);
   return scores;
 }
