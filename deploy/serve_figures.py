@@ -40,7 +40,7 @@ from typing import Any
 from zeile.device import open_device
 from zeile.http import Host, NoAnswer, allow_connections
 from zeile.image import decode
-from zeile.load import bodies, scrape
+from zeile.load import bodies, loop, scrape
 from zeile.load.child import Child, serving
 from zeile.load.drive import Closed, Open, measure
 from zeile.load.windows import NO_ANSWER, Level, Outcome, Recorder, Rule, latencies
@@ -236,7 +236,7 @@ def with_service(figure: Callable[[Child, Given], Awaitable[Found]], peak: bool 
                     given.peak = (await _saturated(child, given))["lines_per_second"]
                 return await figure(child, given)
 
-            return asyncio.run(work())
+            return loop.run(work())
 
     return run
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import Any
 
 from zeile.errors import BadSettings
 from zeile.http import MAX_CONNECTIONS, Host, NoAnswer, Reply, allow_connections
-from zeile.load import bodies, report, scrape
+from zeile.load import bodies, loop, report, scrape
 from zeile.load.drive import Closed, Drive, Open, measure
 from zeile.load.levels import levels
 from zeile.load.windows import NO_ANSWER, Level, Outcome, Rule
@@ -75,7 +74,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     pictures = bodies.found(args.lines, args.images) if args.lines is not None else bodies.drawn()
     allow_connections()
     leave_alone()
-    found = asyncio.run(_load(args, drives, pictures, _keys(args.keys)))
+    found = loop.run(_load(args, drives, pictures, _keys(args.keys)))
     if args.out is not None:
         try:
             report.write(found, args.out)

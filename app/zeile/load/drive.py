@@ -12,8 +12,10 @@ import itertools
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import Protocol
 
+from zeile.load.loop import Loop
 from zeile.load.windows import NO_ANSWER, Level, Outcome, Recorder, Rule, Window, are_stable
 
 Send = Callable[[int], Awaitable[Outcome]]
@@ -23,7 +25,11 @@ TIMER_S = 0.0015
 """Event loops wake up to so much too late; a request that is sent within it of its time was sent in time."""
 
 TICK_S = 0.001
-"""Waited at least by an open loop that is in time: what is due within it is sent together, which costs less."""
+"""Waited at least by an open loop that is in time: what is due within it is sent together, which costs less.
+
+With more than one request in it, answers are gathered as well (``Loop.gathering``), and their latencies are up to so
+much too long.
+"""
 
 PAUSE_S = 0.05
 """Waited by a closed loop after a request without an answer: a server that is away is not asked without a pause."""
@@ -90,6 +96,11 @@ class Open:
     async def run(self, send: Send, recorder: Recorder, stop: asyncio.Event) -> None:
         """As ``Drive.run``."""
         loop = asyncio.get_running_loop()
+        many = self.load * TICK_S > 1
+        with loop.gathering(TICK_S) if many and isinstance(loop, Loop) else nullcontext():
+            await self._run(send, recorder, stop, loop)
+
+    async def _run(self, send: Send, recorder: Recorder, stop: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:
         clock = loop.time
         # Tasks that have nothing to send; a new one for each request would take as long as sending it.
         free: list[asyncio.Future[tuple[int, float] | None]] = []
