@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 
 import pytest
 
@@ -44,7 +45,7 @@ def test_what_comes_while_a_loop_gathers_is_seen_with_what_came_before(
         for index, (end, _) in enumerate(pairs):
             running.add_reader(end, read, index)
         pairs[0][1].send(b"x")
-        monkeypatch.setattr(time, "sleep", sleep)
+        monkeypatch.setattr(loop, "time", SimpleNamespace(sleep=sleep))  # not for other threads of this process
         with running.gathering(GATHERED_S) if gather else nullcontext():
             await first
         monkeypatch.undo()

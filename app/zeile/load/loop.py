@@ -36,7 +36,7 @@ class Loop(asyncio.SelectorEventLoop):
 
     @contextmanager
     def gathering(self, seconds: float) -> Iterator[None]:
-        """Meanwhile, do not look for what came before so long after the last time; it is seen so much later at most.
+        """Meanwhile, look for what has come once in so many seconds only; it is seen so much later at most.
 
         Args:
             seconds: between two looks.
@@ -54,7 +54,7 @@ class _Policy(asyncio.DefaultEventLoopPolicy):
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """``asyncio.run`` in a ``Loop``.
+    """``asyncio.run`` in a ``Loop``; its own argument for that comes with Python 3.12 only.
 
     Args:
         work: what is run.
